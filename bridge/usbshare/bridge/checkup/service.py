@@ -132,7 +132,7 @@ def judge_line(port: RemotePort) -> Judgement:
 
 
 def shown_settings(settings: LineSettings) -> str:
-    """Return them as people write them: 115200 8N1."""
+    """Return the settings in the usual notation: 115200 8N1."""
     line = f"{settings.baud} {settings.data_bits}{settings.parity.value}{settings.stop_bits:g}"
     flow = settings.flow_control
     return line if flow is FlowControl.NONE else f"{line} {flow.value.replace('_', '/')}"

@@ -19,7 +19,7 @@ SLOW_S = 1.0
 
 def warn(text: str) -> None:
     """Show the user a message, on stderr if that accepts it."""
-    with suppress(OSError):  # a full disk behind stderr stops nothing
+    with suppress(OSError):  # a full disk behind stderr must not stop anything
         for line in text.splitlines():
             click.echo(f"bridge: {line}", err=True)
 

@@ -71,7 +71,7 @@ class PlainFace:
         loop, lines = asyncio.get_running_loop(), asyncio.Queue[str](1)
 
         def read() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            with contextlib.suppress(RuntimeError):  # the loop has ended in the meantime
                 while True:
                     line = self._source.readline(MOST_LINE_BYTES + 2)
                     asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()

@@ -26,7 +26,7 @@ LOOK_AGAIN_S = 2.0
 
 
 class HostFinder(Protocol):
-    """What finds hosts, once it is started."""
+    """Finds hosts once it is started."""
 
     @property
     def catalogue(self) -> Catalogue:

@@ -75,7 +75,7 @@ class FileFollower:
         stamps = tuple(_stamp(path) for path in self._paths)
         if stamps != self._seen:
             self._seen = stamps
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            with contextlib.suppress(RuntimeError):  # the loop has ended in the meantime
                 self._loop.call_soon_threadsafe(self._changed.set)
 
 

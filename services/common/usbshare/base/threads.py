@@ -186,5 +186,5 @@ class _Call:
         self._future.cancel()
 
     def _post(self, outcome: object, error: BaseException | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop has ended in the meantime
             self._loop.call_soon_threadsafe(self._finish, outcome, error)

@@ -1,1 +1,1 @@
-"""How a computer enters a site and leaves it: invitations, enrolment, revocation."""
+"""How a computer joins and leaves a site: invitations, enrolment, revocation."""

@@ -1,6 +1,7 @@
-"""What an administrator of a site does over the network; the same as the `pki` commands do.
+"""Administers a site over the network, as the `pki` commands do on the host.
 
-Blocks for the site's files: it is used in a thread. Every change is noted with who made it.
+Blocks on the site's files, so it is used in a thread. Every change is recorded with the identity
+that made it.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ MOST_NAME_LETTERS = 63
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An identity: what is known of it, and of its certificates."""
+    """An identity and its certificates, as far as known."""
 
     entry: Entry
     is_revoked: bool
@@ -72,7 +73,7 @@ class RoleOffer:
 
 @dataclass(frozen=True, slots=True)
 class MadeInvitation:
-    """An invitation with its secret, and what to know of it; never logged."""
+    """An invitation with its secret; never logged."""
 
     invitation: Invitation = field(repr=False)
     rights: str
@@ -149,7 +150,7 @@ class SiteAdministration:
             )
         where = checked_addresses(addresses) or own_addresses(place.enrolment, place.interfaces)
         port = split_host_port(place.enrolment, ENROLMENT_PORT)[1]
-        with _files_in_words():  # all that can fail comes before the invitation
+        with _files_in_words():  # everything that can fail comes before the invitation
             own = certificates.short_fingerprint(authority(self._site).public_key())
         now = self._now()
         with self._changing(caller):
@@ -170,9 +171,9 @@ class SiteAdministration:
         return MadeInvitation(invitation, rights, own)
 
     def warnings(self, invitation: Invitation, place: InvitationPlace) -> tuple[str, ...]:
-        """Return what keeps an invitation from being used; waits a while for what listens.
+        """Return what prevents an invitation from being used; waits a while for the listener.
 
-        What cannot be checked is a warning too: the invitation is made, and its string must arrive.
+        A failed check is a warning too: the invitation exists, and its string must arrive.
         """
         return warnings(self._site, invitation, place)
 
@@ -203,7 +204,7 @@ class SiteAdministration:
             self._note(caller, "invitation withdrawn", identity=identity_uri(self._site.id, each))
         return Revoked(uri, done)
 
-    # What must hold for a change.
+    # Preconditions of changes.
 
     def _require_invitable(self, caller: Identity, name: str, role: str) -> tuple[str, str]:
         """Return the group and what it may do, in words."""
@@ -266,7 +267,7 @@ class SiteAdministration:
     def _require_another_administrator(
         self, uri: str, caller: Identity, records: dict[str, IdentityRecord]
     ) -> None:
-        """Raise WrongStateError where nobody else administers the site for good."""
+        """Raise WrongStateError if no other identity administers the site permanently."""
         policy, now = self._policy(), self._now()
 
         def administers(each: str) -> bool:
@@ -283,7 +284,7 @@ class SiteAdministration:
 
     @contextmanager
     def _changing(self, caller: Identity) -> Iterator[None]:
-        """Hold the site while it is changed: of two that revoke each other one is refused."""
+        """Lock the site while it is changed: of two that revoke each other, one is refused."""
         with _files_in_words(), file_lock(self._site.home / ".administration.lock"):
             self._require_not_revoked(caller)
             yield
@@ -294,7 +295,7 @@ class SiteAdministration:
             raise PermissionDeniedError(f"{short_name(caller.name)} is revoked")
 
     def _take_back_of_revoked(self, caller: Identity, name: str) -> None:
-        """Withdraw what a caller gave who was revoked at the same time, by a command."""
+        """Withdraw the invitations of a caller whom a command revoked at the same time."""
         try:
             self._require_not_revoked(caller)
         except PermissionDeniedError:
@@ -307,7 +308,7 @@ class SiteAdministration:
         return load_policy(self._site.folder / POLICY_FILE)
 
     def _offer(self, policy: Policy, name: str, caller: Identity) -> RoleOffer:
-        # Of somebody who is nobody yet, whom no grant names.
+        # For an identity that no grant names.
         newcomer = "usbshare-newcomer"
         member = as_member(policy, newcomer, "", name)
         uri = identity_uri(self._site.id, newcomer)
@@ -322,7 +323,7 @@ class SiteAdministration:
 
 @contextmanager
 def _files_in_words() -> Iterator[None]:
-    """Say what is wrong with a file: the caller administers it."""
+    """Report what is wrong with a file, since the caller administers it."""
     try:
         yield
     except (ConfigError, OSError) as error:
@@ -330,7 +331,7 @@ def _files_in_words() -> Iterator[None]:
 
 
 def _was_revoked(caller: Identity, record: IdentityRecord) -> bool:
-    """Return whether the caller's certificate is, though its service may not know it yet."""
+    """Return whether the caller's certificate is revoked; its service may not know that yet."""
     if in_hex(caller.serial) in record.barred:
         return True
     revoked = record.revoked_at

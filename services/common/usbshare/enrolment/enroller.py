@@ -1,4 +1,4 @@
-"""Where a computer trades an invitation for a certificate: every check, in order, is noted."""
+"""Exchanges an invitation for a certificate; every check is recorded, in order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What a computer gets; `role` is what it may do, in words."""
+    """What an enrolled computer gets; `role` is what it may do, in words."""
 
     certificate_pem: str
     authorities_pem: str
@@ -74,7 +74,7 @@ class Enroller:
         self._registry = registry_path(site.folder)
 
     def enrol(self, token: bytes, csr_pem: str, address: str) -> Enrolled:
-        """Use up the token; the error says why not, and a wrong try is counted and noted."""
+        """Use up the token; the error says why not, and a wrong attempt is counted and recorded."""
         try:
             self._attempts.require_few(address)
             requested_key(csr_pem)
@@ -120,7 +120,7 @@ class Enroller:
         )
 
     def _prepared(self, given: Given, uri: str) -> tuple[str, str, str]:
-        """Return its former role, the new one, and what that may do, once all can be written."""
+        """Return its former role, the new one and its rights, once all files can be written."""
         try:
             known = read_identities(self._registry).get(uri)
             former = known.role if known else ""

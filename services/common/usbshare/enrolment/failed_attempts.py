@@ -1,4 +1,4 @@
-"""How often a wrong invitation may be tried, from one address and in all."""
+"""How often a wrong invitation may be tried, from one address and in total."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_ADDRESSES = 1000
 class FailedAttempts:
     """Counts wrong attempts of the last minute, from any thread; in bounded memory.
 
-    A token cannot be guessed; this keeps log and processor free for those who belong here.
+    A token cannot be guessed; this keeps log and processor free for legitimate callers.
     `clock` is monotonic.
     """
 
@@ -28,7 +28,7 @@ class FailedAttempts:
         self._lock = threading.Lock()
 
     def require_few(self, address: str) -> None:
-        """Raise LimitError while there were too many from there."""
+        """Raise LimitError after too many attempts from there."""
         with self._lock:
             is_full = self._of.is_full(network_of(address))
         if is_full:

@@ -1,4 +1,4 @@
-"""Who is in a site, for people: identities, what they may do, when they were seen, until when."""
+"""A table of a site's identities: rights, last seen, expiry."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Entry:
 
 
 def roll_call(folder: Path, state_folder: Path, site_id: str, now: datetime) -> list[Entry]:
-    """Return everybody, by name, then the open invitations; ConfigError if a file is bad."""
+    """Return the identities by name, then the open invitations; ConfigError if a file is bad."""
     policy = load_policy(folder / POLICY_FILE)
     seen = last_seen(state_folder)
     records = read_identities(registry_path(folder)).values()
@@ -49,7 +49,7 @@ def roll_call(folder: Path, state_folder: Path, site_id: str, now: datetime) -> 
 
 
 def as_table(entries: Iterable[Entry]) -> str:
-    """Return it as lines of columns."""
+    """Return the report as lines of columns."""
     rows = [_HEAD, *map(_row, entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(

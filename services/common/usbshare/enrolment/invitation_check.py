@@ -1,6 +1,6 @@
-"""What keeps an invitation from being used: addresses without a certificate, nothing that listens.
+"""What prevents an invitation from being used: addresses without a certificate, no listener.
 
-Blocks: it waits a while for what listens.
+Blocks: it waits a while for the listener.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class InvitationPlace:
-    """What an invitation says of the host: where to enrol, and where its serial service is.
+    """What an invitation says about the host: where to enrol, and where its serial service is.
 
     `interfaces`: whose addresses it names; empty for all.
     """
@@ -33,7 +33,7 @@ class InvitationPlace:
 
 
 def warnings(site: Site, invitation: Invitation, place: InvitationPlace) -> tuple[str, ...]:
-    """Return what keeps an invitation from being used, one line each; what is unknown, too."""
+    """Return what prevents an invitation from being used, one line each; failed checks too."""
     checks = (
         partial(_wrong_addresses, site, invitation.addresses),
         partial(_wrong_listener, site, place.enrolment),

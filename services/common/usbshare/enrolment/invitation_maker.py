@@ -1,4 +1,4 @@
-"""Makes invitations: where the newcomer may reach this host, and whether anybody answers there."""
+"""Makes invitations: where a newcomer can reach this host, and whether a service answers there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KNOCK_TIMEOUT_S = 1.0
 
 
 class Answer(Enum):
-    """Who listens where newcomers enrol."""
+    """Which program listens at the enrolment address."""
 
     OURS = auto()
     NOBODY = auto()
@@ -61,7 +61,7 @@ def invite(
 
 
 def authority(site: Site) -> x509.Certificate:
-    """Return the authority that has signed this host's own certificate; ConfigError if none has."""
+    """Return the authority that signed this host's own certificate; ConfigError if none did."""
     try:
         own = x509.load_pem_x509_certificate(site.server_certificate.read_bytes())
         trusted = x509.load_pem_x509_certificates(site.ca_certificate.read_bytes())
@@ -83,7 +83,7 @@ def authority_sha256(site: Site) -> bytes:
 
 
 def own_addresses(listen: str, interfaces: Sequence[str] = ()) -> list[str]:
-    """Return where others reach what listens there: IPv4 first, few; loopback if nothing else.
+    """Return a few addresses for a listener, IPv4 first; loopback if there is nothing else.
 
     Link-local IPv6 only where there is nothing else, and without a scope: that is each computer's.
     """
@@ -100,7 +100,7 @@ def own_addresses(listen: str, interfaces: Sequence[str] = ()) -> list[str]:
 
 
 def checked_addresses(addresses: Sequence[str]) -> list[str]:
-    """Return the addresses, without scopes; InvalidArgumentError if one is none."""
+    """Return the addresses, without scopes; InvalidArgumentError if one is not an address."""
     for text in addresses:
         if not (dns_form(text) or parse_address(text)):
             raise InvalidArgumentError(f"{text!r} is neither a DNS name nor an IP address")
@@ -108,7 +108,7 @@ def checked_addresses(addresses: Sequence[str]) -> list[str]:
 
 
 def uncertified(site: Site, addresses: Sequence[str]) -> list[str]:
-    """Return those that the host's certificate is not for."""
+    """Return the addresses that the host's certificate does not cover."""
     own = x509.load_pem_x509_certificate(site.server_certificate.read_bytes())
     dns, certified = certificates.subject_names(own)
     return [each for each in addresses if each.lower() not in dns | certified]

@@ -1,4 +1,4 @@
-"""Who called a service last, and when: noted in a file now and then, for `pki list`."""
+"""When each identity last called a service: written to a file at intervals, for `pki list`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Sighting:
 
 
 class Seen:
-    """What one service notes; `note` costs a dictionary's entry, `keep` writes.
+    """The sightings of one service; `note` only fills a dictionary, `keep` writes.
 
     `now` returns the aware time.
     """
@@ -51,7 +51,7 @@ class Seen:
         self._is_new = True
 
     async def keep(self) -> None:
-        """Write what is new every 10 s, and at the end, until cancelled."""
+        """Write new sightings every 10 s until cancelled, and at the end."""
         try:
             while True:
                 await asyncio.sleep(WRITE_EVERY_S)
@@ -62,11 +62,11 @@ class Seen:
     def _try_to_write(self) -> None:
         try:
             self.write()
-        except Exception:  # no service ends for what is only good to know
+        except Exception:  # optional information must not end a service
             _log.exception("the last calls are not recorded in %s", self._path)
 
     def write(self) -> None:
-        """Write what is new; a folder that cannot be written costs only what was seen."""
+        """Write new sightings; if the folder cannot be written, only they are lost."""
         if not self._is_new:
             return
         self._is_new = False
@@ -81,7 +81,7 @@ class Seen:
 
 
 def read_sightings(path: Path) -> dict[str, Sighting]:
-    """Return what one service noted; nothing if there is no such file, or none that makes sense."""
+    """Return the sightings of one service; none if the file is missing or invalid."""
     try:
         found = json.loads(read_plain(path))
         return {uri: _sighting(at, address) for uri, (at, address) in found.items()}

@@ -1,7 +1,7 @@
-"""The process that listens for newcomers: started by a service, ends with it or on its own.
+"""The process that listens for newcomers: started by a service, ends with it or earlier.
 
 `python -m usbshare.enrolment.listener_main OPTIONS`, with a pipe as standard input that its
-service holds open. Whatever strangers do to it, the service's own process does not take part.
+service holds open. Nothing that callers do to it affects the service's own process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import suppress
 from usbshare.base.standard_streams import ensure_standard_streams
 from usbshare.rpc.grpc_environment import prepare_grpc_to_serve, trace_handshakes
 
-# What a service's own work leaves, it may have.
+# It gets the processor time that the service's own work leaves.
 NICE = 10
 END_TIMEOUT_S = 2.0
 

@@ -29,11 +29,11 @@ class ListenerOptions:
 
     @classmethod
     def decode(cls, text: str) -> ListenerOptions:
-        """Return what `encode` made a text of."""
+        """Return the options that `encode` made into a text."""
         return cls(**json.loads(text))
 
     def encode(self) -> str:
-        """Return it as an argument of the process."""
+        """Return the options as an argument of the process."""
         return json.dumps(asdict(self))
 
     @property

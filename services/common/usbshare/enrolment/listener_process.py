@@ -1,4 +1,4 @@
-"""Runs the listener for newcomers as a separate process: strangers share none with a stop."""
+"""Runs the listener for newcomers as a separate process: unknown callers share none with a stop."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ LOCK_FILE = ".enrolment.lock"
 POLL_S = 0.25
 QUIET_POLL_S = 10.0
 LONGEST_PAUSE_S = 5.0
-# How long a process that did not do its work is left alone before the next one.
+# The pause after a process that failed, before the next one is started.
 FAILED_PAUSE_S = 30.0
 END_TIMEOUT_S = 3.0
 
 
 class ListenerProcess:
-    """Starts the process while an invitation is open; it ends automatically with the last one.
+    """Runs the process while an invitation is open; it ends automatically with the last one.
 
-    Of the services of one host only one runs it, and another takes over when that one ends. It ends
-    when its standard input does, so with this process, however that ends.
+    Only one service of a host runs it, and another takes over when that one ends. It ends with its
+    standard input, and so with this process in every case.
     """
 
     def __init__(self, options: ListenerOptions, now: Callable[[], datetime]) -> None:
@@ -57,7 +57,7 @@ class ListenerProcess:
         return self._process.pid if self._process is not None else None
 
     async def run(self, watch: FileWatch) -> None:
-        """Let the process be there while an invitation is open, until cancelled."""
+        """Keep the process running while an invitation is open, until cancelled."""
         file = watch.follow((self._open.path,))
         try:
             while True:
@@ -89,7 +89,7 @@ class ListenerProcess:
         try:
             self._turn = await in_thread(self._take_turn)
         except (ConfigError, OSError) as error:
-            # Usual where another service of this host was quicker.
+            # Normal if another service of this host was quicker.
             _log.debug("enrolment is not open here: %s", error)
             self._try_again_after(self._pause_s)
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
@@ -100,7 +100,7 @@ class ListenerProcess:
         self._process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stderr=_stderr())
 
     def _take_turn(self) -> ExitStack:
-        """Hold what makes this service the one that listens; ConfigError if it is another."""
+        """Hold the lock of the service that listens; ConfigError if another service has it."""
         with ExitStack() as turn:
             turn.enter_context(file_lock(self._lock, 0.0))
             free_places(self._options.listen, ENROLMENT_PORT)
@@ -134,7 +134,7 @@ class ListenerProcess:
 
 
 async def _end(process: Process) -> None:
-    """Let it notice that it is no longer needed; kill it if it takes long."""
+    """Close its standard input; kill it if it does not end in time."""
     if process.stdin is not None:
         process.stdin.close()
     try:

@@ -1,4 +1,4 @@
-"""What the process that listens for newcomers does: an enroller, its audit log, its listener."""
+"""The parts of the listener process: an enroller, its audit log, its listener."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from usbshare.enrolment.listener_options import ListenerOptions
 from usbshare.handshakes.reporting import handshake_log
 from usbshare.rpc.flood_guard import flood_guard
 
-# What one address may send: a newcomer sends one request, and knocks before.
+# What one address may send: a newcomer sends one request, after a probe.
 BYTES_PER_S = MOST_AT_ONCE * LONGEST_REQUEST_BYTES
 
 
@@ -40,7 +40,7 @@ class Listener:
         """End soon."""
         self._is_stopped = True
         if self._loop is not None:
-            with suppress(RuntimeError):  # the loop has ended meanwhile
+            with suppress(RuntimeError):  # the loop has ended in the meantime
                 self._loop.call_soon_threadsafe(self._stopped.set)
 
     async def serve(self) -> None:

@@ -28,7 +28,7 @@ def role_of(policy: Policy, text: str) -> str:
 
 
 def require_usable_name(policy: Policy, name: str) -> None:
-    """Raise InvalidArgumentError unless an identity that is invited may be called that."""
+    """Raise InvalidArgumentError unless an invited identity may have that name."""
     if not is_name(name) or name != name.lower():
         raise InvalidArgumentError(
             f"{name!r} is not a valid name: use up to 63 lowercase letters, digits, '.', '_', "
@@ -41,7 +41,7 @@ def require_usable_name(policy: Policy, name: str) -> None:
 
 
 def as_member(policy: Policy, name: str, former: str, role: str) -> Policy:
-    """Return the policy as it is once `move` has given the name its role."""
+    """Return the policy as it will be once `move` has given the name its role."""
     groups = {
         group: [each for each in members if each != name] if group == former else members
         for group, members in policy.groups.items()
@@ -51,7 +51,7 @@ def as_member(policy: Policy, name: str, former: str, role: str) -> Policy:
 
 
 def rights_in_words(policy: Policy, uri: str, site_id: str, now: datetime) -> str:
-    """Return what an identity may do somewhere on this host: `view, stop, control`."""
+    """Return an identity's rights on this host, in words: `view, stop, control`."""
     held = policy.rights(uri, site_id, SERVICE, now)
 
     def in_words(right: Right) -> str:
@@ -64,8 +64,8 @@ def rights_in_words(policy: Policy, uri: str, site_id: str, now: datetime) -> st
 def move(path: Path, name: str, former: str, role: str) -> None:
     """Put a name into the group of its role, and out of the one of its former role.
 
-    The file is made from the template if there is none; ConfigError, and the file stays, if it is
-    not correct or has no group for the role.
+    Without a file it is made from the template. Raises ConfigError and leaves the file alone if it
+    is not correct or has no group for the role.
     """
     edit_policy(path, partial(_put, name=name, former=former, role=role))
 

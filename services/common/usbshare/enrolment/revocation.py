@@ -1,4 +1,4 @@
-"""Shuts an identity out: its certificates count no more, nor do invitations for it and from it."""
+"""Revokes an identity: its certificates and the invitations for it and by it are void."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from usbshare.trust import identities, invitations
 from usbshare.trust.identities import registry_path, short_name
 from usbshare.trust.invitations import invitations_path, read_invitations
 
-# A newcomer's time of use is noted before it waits for the file, which may last.
+# A newcomer's time of use is noted before it waits for the file, which may take long.
 _LATELY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class ShutOut:
-    """For which names invitations were withdrawn; `trouble` is why they could not be, if so."""
+    """The names whose invitations were withdrawn; `trouble` says why that failed, if it did."""
 
     withdrawn: tuple[str, ...] = ()
     trouble: str = ""
 
 
 def shut_out(folder: Path, uri: str, reason: str, now: datetime) -> ShutOut:
-    """Revoke the identity, whatever becomes of the rest; ConfigError or OSError: it is not revoked.
+    """Revoke the identity, even if the rest fails; after ConfigError or OSError it is not revoked.
 
-    Who uses an invitation while this is at work is revoked too.
+    A computer that uses an invitation meanwhile is revoked too.
     """
     registry, given = registry_path(folder), invitations_path(folder)
     revoked_at = identities.revoke(registry, uri, reason, now).revoked_at or now

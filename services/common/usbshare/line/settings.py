@@ -197,7 +197,7 @@ class Device(Protocol):
         """Open the line, touching DTR and RTS no more than must be; raises DeviceError."""
 
     def write(self, data: bytes) -> int:
-        """Hand over as many bytes as fit now and return how many; less calls `writable` later."""
+        """Hand over what fits now, return how many bytes; if not all, `writable` follows later."""
         ...
 
     def unsent_bytes(self) -> int:
@@ -211,10 +211,10 @@ class Device(Protocol):
         """Call `data_received` again."""
 
     def discard_output(self) -> None:
-        """Throw away what was handed over and has not left."""
+        """Discard bytes that were handed over and have not left."""
 
     def discard_input(self) -> None:
-        """Throw away what was received and not delivered."""
+        """Discard bytes that were received and not delivered."""
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         """Change all settings in one step, return what took effect; raises InvalidArgumentError."""

@@ -74,7 +74,7 @@ def settings_in_time(
 
 
 def is_about_config(settings: Table, path: Path | None, *, check: bool, dump: bool) -> bool:
-    """Do what --dump-config or --check-config ask for; False if neither was given."""
+    """Handle --dump-config and --check-config; False if neither was given."""
     if dump:
         click.echo(dumps_config(settings), nl=False)
     elif check:
@@ -83,7 +83,7 @@ def is_about_config(settings: Table, path: Path | None, *, check: bool, dump: bo
 
 
 def prepare_to_serve(*, insecure: bool) -> None:
-    """Do what a process that serves needs before it imports gRPC."""
+    """Prepare a serving process, before it imports gRPC."""
     if not insecure:
         trace_handshakes()
     allow_most_open_files()
@@ -94,7 +94,7 @@ def teller(name: str) -> Callable[[str], None]:
     """Return what shows the user a message, on stderr if that accepts it."""
 
     def tell(text: str) -> None:
-        with suppress(OSError):  # a full disk behind stderr stops nothing
+        with suppress(OSError):  # a full disk behind stderr must not stop anything
             for line in text.splitlines():
                 click.echo(f"{name}: {line}", err=True)
 
@@ -110,7 +110,7 @@ def run_command_line(name: str, cli: click.Command) -> None:
     except UsbshareError as error:
         _fail(name, error, 1)
     except OSError as error:
-        if error.errno is None:  # a timeout, say: none of a file or an address
+        if error.errno is None:  # such as a timeout: without a file or an address
             raise
         _log.debug("the system refused something", exc_info=error)
         _fail(name, in_words(error), 1)

@@ -1,4 +1,4 @@
-"""A command line's subcommands; a misspelt one is answered with a similar one."""
+"""The subcommands of a command line; for a misspelt one a similar one is suggested."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import click
 
 
 class CommandGroup(click.Group):
-    """Subcommands. `HINTS` are names that people try, each with what does that."""
+    """Subcommands. `HINTS` are names that people try, each with the command that does it."""
 
     HINTS: ClassVar[dict[str, str]] = {}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; a usage error says what else there is."""
+        """Find the command; a usage error lists the others."""
         name = args[0]
         is_known = name in self.list_commands(ctx) or name.startswith("-")
         if not is_known and not ctx.resilient_parsing:
@@ -35,7 +35,7 @@ class CommandGroup(click.Group):
 
 
 def unknown_command(name: str, commands: Iterable[str], hints: dict[str, str]) -> str:
-    """Return what to say of a command that does not exist."""
+    """Return the message for a command that does not exist."""
     import difflib  # noqa: PLC0415 - a command that exists does not wait for it
 
     said = f"No such command {name!r}."

@@ -1,4 +1,4 @@
-"""Commands that work on the settings and the state of this computer, whose disk may hang."""
+"""Commands that use the settings and the state of this computer, whose disk may hang."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Folders:
-    """Runs what reads and writes the folders of this computer, with a message and for 30 s at most.
+    """Runs work on the folders of this computer, with a message and for at most 30 s.
 
     Work that takes long for another reason calls `moved`.
     """
@@ -41,6 +41,6 @@ class FoldersCommand(click.Command):
     """A command that does nothing but work on these folders; it must not wait for anything else."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; says on stderr what is waited for."""
+        """Run it; reports on stderr what it waits for."""
         folders = Folders(lambda text: click.echo(f"{ctx.find_root().info_name}: {text}", err=True))
         return folders.run(lambda: super(FoldersCommand, self).invoke(ctx))

@@ -1,4 +1,4 @@
-"""What every service composes to know who may do what: gate, audit log, limits, enrolment."""
+"""The access control of every service: gate, audit log, limits, enrolment."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Guard:
 
     @property
     def interceptors(self) -> Sequence[grpc.aio.ServerInterceptor]:
-        """What asks the gate about every RPC."""
+        """The interceptors that ask the gate about every RPC."""
         refusals = Refusals(self.audit, time.monotonic)
         host = "" if self.site is None else self.site.host_uri
         seen = Arrivals(self.audit, host, self.seen)
@@ -86,15 +86,15 @@ class Guard:
         return (interceptor,)
 
     def offers(self, kind: ResourceKind, ids: Ids) -> None:
-        """Set which ports or cameras there are; `ids` returns the current ones."""
+        """Set the ports or cameras; `ids` returns the current ones."""
         self._offered[kind] = ids
 
     def offers_jobs(self, port_of_job: PortOfJob) -> None:
-        """Note which port a job is of: rights on jobs are those on their ports."""
+        """Set how to find the port of a job: rights on jobs are those on their ports."""
         self._jobs.append(port_of_job)
 
     def invites(self, serial_port: Callable[[], int], interfaces: Sequence[str]) -> None:
-        """Make invitations for those who ask: to a serial service at that port of this host."""
+        """Allow invitations over the network, to a serial service at that port of this host."""
         listen = self.tls.enrolment
         self._inviting.append(lambda: InvitationPlace(listen, serial_port(), interfaces))
 
@@ -114,11 +114,11 @@ class Guard:
         add_AccessServiceServicer_to_server(servicer, server)
 
     def collectors(self) -> Sequence[Collector]:
-        """Return what belongs to the service's metrics."""
+        """Return the collectors for the service's metrics."""
         return CertificateCollector(self.site), RulesCollector(self.rulebook)
 
     def background(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """Return what must run while the service does, by name; for `run_until`."""
+        """Return the background tasks of the service, by name; for `run_until`."""
         tasks = {
             "follow_rules": self.rulebook.follow(self.watch, self.gate.time_passed),
             "follow_second_factors": self.second_factors.follow(self.watch),
@@ -133,14 +133,14 @@ class Guard:
         return tasks
 
     def against_floods(self, port: int) -> AbstractContextManager[None]:
-        """Bound what each address may send to the service's port while the block lasts."""
+        """Limit what each address may send to the service's port during the block."""
         note: Callable[..., None] = self.audit.note
         return flood_guard(
             port, lambda: WIRE_OVERHEAD * self.rulebook.policy.limits.bytes_per_s, note
         )
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """End the threads."""
         self.watch.close()
         self.rulebook.close()
         for thread in (self._thread, self._reader, self._changes):
@@ -174,7 +174,7 @@ class Guard:
         return {kind: ids() for kind, ids in self._offered.items()}
 
     def _resolve(self, kind: ResourceKind, caller: Identity) -> str:
-        """Return the id that an empty one means: the only one that the caller knows of."""
+        """Return the id that an empty one means: the only one that the caller may see."""
         ids = self._offered.get(kind)
         found = self.gate.known_to(caller, kind, ids()) if ids is not None else []
         return found[0] if len(found) == 1 else ""

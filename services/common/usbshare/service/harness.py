@@ -1,9 +1,9 @@
-"""Starts a service, serves until stopped, and ends it: the same way for every service.
+"""Starts, runs and ends a service, the same way for every service.
 
 A service is a servicer, a settings class and a function that builds its parts; docs/architecture.md
 shows one. The order is: signals, site, guard, the service's parts, its address, metrics, serving,
-the ready line, systemd. The end is the same way back: nothing new is taken, streams end, the server
-stops, the parts are closed, then the guard.
+the ready line, systemd. It ends in reverse order: no new calls are accepted, streams end, the
+server stops, the parts are closed, then the guard.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a service brings.
+    """The parts of a service.
 
     `service_name`: its gRPC service, for health and reflection. `add_to_server`: adds its servicer.
-    `described`: what the ready line adds. `tasks`: begins what runs while it serves, by name; the
+    `described`: its part of the ready line. `tasks`: begins what runs while it serves, by name; the
     service ends when one of them ends. `opened`: what is open while it serves, entered when clients
     can call, left before their streams end. `close`: ends its clients' streams. `is_well`: whether
     it can do its work; health says NOT_SERVING of `service_name` while it cannot.
@@ -79,7 +79,7 @@ class Parts:
 
 
 class Host:
-    """What a service finds ready when it builds its parts: who may do what, and its address."""
+    """What a service gets to build its parts: the guard and its address."""
 
     def __init__(
         self,
@@ -97,11 +97,11 @@ class Host:
 
     @property
     def site(self) -> Site | None:
-        """Whose certificates it shows; None over plaintext."""
+        """The site whose certificates it presents; None over plaintext."""
         return self.guard.site
 
     def bind(self) -> int:
-        """Take the address, if that is not done yet, and return its port.
+        """Bind the address, if that has not happened yet, and return its port.
 
         The harness does so after the parts are built. Raises ConfigError where it is taken.
         """
@@ -111,7 +111,7 @@ class Host:
         return self._port
 
     def announcing(self, settings: DiscoveryTable, kind: Kind) -> Announcing | None:
-        """Return what registers the service with this computer's discovery service, if it may."""
+        """Return the announcement to this computer's discovery service, if it is allowed."""
         endpoint = Endpoint(kind, self.bind())
         return announcing(settings, self.site, self.table.listen, endpoint)
 
@@ -173,7 +173,7 @@ async def _serve(host: Host, parts: Parts, systemd: Systemd, stopped: asyncio.Ev
 
 
 async def _tell_health(health_servicer: health.HealthServicer, parts: Parts) -> None:
-    """Keep what health says of a service that may be unwell up to date, until cancelled."""
+    """Keep the health status of a service that may be unwell up to date, until cancelled."""
     if (is_well := parts.is_well) is None:
         await never()
         return
@@ -227,7 +227,7 @@ async def state_folder_thread() -> AsyncIterator[Background]:
 
 @asynccontextmanager
 async def aloud(what: str) -> AsyncIterator[None]:
-    """Log one line if what is done meanwhile takes more than a second."""
+    """Log one line if the block takes longer than a second."""
     loop = asyncio.get_running_loop()
     telling = loop.call_later(ALOUD_AFTER_S, _log.warning, "waiting for %s: no answer yet", what)
     try:

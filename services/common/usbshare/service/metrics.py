@@ -1,4 +1,4 @@
-"""What every service counts, and the page of it for Prometheus: one request after the other."""
+"""The metrics of every service, served to Prometheus one request at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # More frequent requests wait: a thread for each would take time from the event loop.
 LEAST_INTERVAL_S = 0.05
 SILENCE_S = 2.0
-# However slowly somebody asks, and reads.
+# However slowly a client sends and reads.
 LONGEST_REQUEST_S = 5.0
 TRY_AGAIN_S = 10.0
 
@@ -37,8 +37,8 @@ _log = logging.getLogger(__name__)
 def serve_metrics(address: str, key: str, default_port: int, *collectors: Collector) -> None:
     """Answer GET /metrics at `host:port` from a daemon thread.
 
-    Metrics are no reason not to serve: an address in use is reported, with the `key` where it
-    was configured, and tried again.
+    Metrics must not prevent serving: an address in use is reported with its configuration `key`,
+    and tried again.
     """
     host, port = split_host_port(address, default_port)
     registry = CollectorRegistry()
@@ -56,13 +56,13 @@ def serve_metrics(address: str, key: str, default_port: int, *collectors: Collec
 
 
 class CertificateCollector(Collector):
-    """Reads the certificates of a site at the moment of a scrape; over plaintext there is none."""
+    """Reads the certificates of a site at each scrape; there are none over plaintext."""
 
     def __init__(self, site: Site | None) -> None:
         self._site = site
 
     def collect(self) -> Iterator[Metric]:
-        """Yield when each certificate ends."""
+        """Yield the expiry of each certificate."""
         gauge = GaugeMetricFamily(
             "usbshare_certificate_end_timestamp_seconds",
             "Expiry of a certificate of this host, in seconds since 1970",
@@ -74,7 +74,7 @@ class CertificateCollector(Collector):
 
 
 class RulesCollector(Collector):
-    """Tells for how long a file of rules could not be read, and of alarms."""
+    """Reports how long the access rules could not be read, and alarms."""
 
     def __init__(self, rulebook: Rulebook) -> None:
         self._rulebook = rulebook
@@ -98,7 +98,7 @@ class RulesCollector(Collector):
 
 
 class LogCollector(Collector):
-    """Counts the log lines that were dropped since stderr took none."""
+    """Counts the log lines that stderr did not accept."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield the count."""
@@ -110,7 +110,7 @@ class _Handler(WSGIRequestHandler):
     timeout = SILENCE_S
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
-        """Say nothing: a scrape is no news."""
+        """Log nothing: a scrape is not an event."""
 
 
 class _Server(WSGIServer):
@@ -122,7 +122,7 @@ class _Server(WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer one request; who takes longer is hung up on, since the others wait."""
+        """Answer one request; a slow client is disconnected, since the others wait."""
 
         def hang_up() -> None:
             with suppress(OSError):
@@ -137,7 +137,7 @@ class _Server(WSGIServer):
             end.cancel()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of who hung up or was silent."""
+        """Log nothing about clients that disconnected or were silent."""
 
 
 class _Ipv6Server(_Server):

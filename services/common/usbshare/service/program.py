@@ -1,4 +1,4 @@
-"""What a service is called, where it listens and where its settings are."""
+"""A service's name, address and settings."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SettingsT = TypeVar("SettingsT", bound=Table)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One service, as its command line, its unit and the harness name it.
+    """One service, for its command line, its unit and the harness.
 
-    `section`: the table of the configuration that says where it listens. `does`: what anybody may
-    do over plaintext. `ends`: what its end ends.
+    `section`: its table in the configuration. `does`: what anyone may do over plaintext. `ends`:
+    what ends with it.
     """
 
     name: str

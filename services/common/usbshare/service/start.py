@@ -1,4 +1,4 @@
-"""Where the console script of every service begins: the environment first, then all else."""
+"""The entry point of every service: the environment first, then everything else."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Child:
         return self._command.stem
 
     async def keep_running(self) -> None:
-        """Run it, restart it whenever it ends; return if its configuration is wrong at first.
+        """Run it, restart it whenever it ends; return if its configuration is wrong initially.
 
         A service that fails later must not end the others, which may be running jobs. The pause
         before a restart doubles up to 30 s, and is short again after a long run.
@@ -91,7 +91,7 @@ async def run_services(commands: Sequence[Path]) -> int:
 
 
 def installed(folder: Path, names: Iterable[str] = SERVICES) -> list[Path]:
-    """Return the services' commands that are in the folder."""
+    """Return the commands of the services in the folder."""
     found = (shutil.which(name, path=str(folder)) for name in names)
     return [Path(each) for each in found if each]
 
@@ -122,7 +122,7 @@ def main() -> None:
 
 
 def _has_its_extra(name: str) -> bool:
-    """Return whether a service can run; log why not."""
+    """Return whether a service can run; logs why not."""
     if why := why_not(name):
         log.info("%s is left out: %s", name, why)
     return not why

@@ -1,7 +1,8 @@
 """Notifies systemd that the service is ready, alive or stopping: the protocol of sd_notify(3).
 
-Nothing here waits: a datagram that systemd does not take at once is dropped, but for READY=1, which
-is sent until it is taken. WATCHDOG=1 comes from the event loop, so that systemd notices a hung one.
+Nothing here waits: a datagram that systemd does not accept at once is dropped, except READY=1,
+which is sent until it is accepted. WATCHDOG=1 comes from the event loop, so that systemd notices a
+hung one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ BEATS_A_PERIOD = 3
 
 
 class Systemd:
-    """What is sent to a notification socket; nothing if `address` is empty."""
+    """Sends to a notification socket; does nothing if `address` is empty."""
 
     def __init__(self, address: str = "", watchdog_s: float = 0.0) -> None:
         self._address = address
@@ -60,7 +61,7 @@ class Systemd:
             await asyncio.sleep(self._interval_s if is_told else RETRY_S)
 
     def _send(self, state: str) -> bool:
-        """Return whether systemd has taken it."""
+        """Return whether systemd has accepted it."""
         try:
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -81,9 +82,9 @@ class Systemd:
 
 @asynccontextmanager
 async def notified_systemd(environment: MutableMapping[str, str]) -> AsyncIterator[Systemd]:
-    """Yield what notifies the systemd that started this process, if one did and asks for it.
+    """Yield the notifier of the systemd that started this process, if that asked for it.
 
-    Takes its variables out of the environment: a child would speak in this process's name.
+    Removes its variables from the environment: a child would notify as this process.
     """
     address = environment.pop("NOTIFY_SOCKET", "")
     period_us = environment.pop("WATCHDOG_USEC", "")

@@ -1,1 +1,1 @@
-"""The job service: programs that lie on the host, streamed to their machines beside it."""
+"""The job service: programs stored on the host and streamed to its machines."""

@@ -116,7 +116,7 @@ async def _load(database: JobDatabase, spool: Spool, folder: Path) -> list[Job]:
 
 
 async def _first_look(ports: Ports) -> None:
-    """Know the ports when the service is ready, unless the serial service takes long to tell."""
+    """Read the ports before the service is ready, unless the serial service is slow to answer."""
     try:
         async with asyncio.timeout(FIRST_LOOK_S):
             await ports.look()

@@ -1,4 +1,4 @@
-"""The job service's configuration: what of the TOML file it reads."""
+"""The job service's configuration: its part of the TOML file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEGABYTE = 1_000_000
 
 
 def _require_target(text: str) -> None:
-    """Refuse what is no target, without gRPC, which is imported once the settings are read."""
+    """Refuse an invalid target, without gRPC, which is imported once the settings are read."""
     if split_host_port(text, SERIAL_PORT)[1] == 0:
         raise InvalidArgumentError(f"{text!r}: the port '0' is not a number from 1 to 65535")
 

@@ -1,1 +1,1 @@
-"""The page for people: what the bridge can do, in a browser of this computer."""
+"""The web panel: the functions of the bridge in a browser."""

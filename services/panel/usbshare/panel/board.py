@@ -1,4 +1,4 @@
-"""Everything that pages show: the latest state of each thing, made into text once for all pages."""
+"""Everything that pages show: the latest state of each object, encoded once for all pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from usbshare.panel.outbox import Outbox
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """A sort of things: its list in a snapshot, and the events that say what happened to one."""
+    """A kind of object: its list in a snapshot, and its events."""
 
     listed: str
     changed: str
@@ -28,7 +28,7 @@ Key = tuple[str, ...]
 
 
 class Board:
-    """States as JSON text by sort and key; each page has an outbox for what changes.
+    """States as JSON text by kind and key; each page has an outbox for changes.
 
     `watched` is set while there is a page.
     """
@@ -67,7 +67,7 @@ class Board:
             self._tell((sort, key), f'{{"{sort.changed}":{text}}}')
 
     def remove(self, sort: Sort, key: Key, name: str) -> None:
-        """Take a thing away; `name` is what the event says of it, as JSON text."""
+        """Remove an object; `name` is its description in the event, as JSON text."""
         if self._things[sort].pop(key, None) is not None:
             self._tell((sort, key), f'{{"{sort.removed}":{name}}}')
 

@@ -17,7 +17,7 @@ LOOK_S = 2.0
 
 
 class Certificate:
-    """Follows the file until `run` is cancelled; `changed` is told of each certificate.
+    """Follows the file until `run` is cancelled; `changed` is called with each certificate.
 
     `problem` says why there is none.
     """

@@ -1,4 +1,4 @@
-"""Bounds the connections of the panel's server, so that idle ones keep nobody out."""
+"""Limits the connections of the panel's server, so that idle ones do not keep others out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 
 # Pages, views, streams and files have limits of their own, which together are below this.
 MOST_CONNECTIONS = 256
-# Until the first request is whole.
+# Until the first request is complete.
 FIRST_REQUEST_S = 10.0
 
 

@@ -1,4 +1,4 @@
-"""The panel put together: what finds and follows hosts, carries out requests, and serves pages."""
+"""The composed panel: it finds and follows hosts, carries out requests, and serves pages."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ PORTS_FOLDER = "panel-ports"
 class PanelChoice:
     """What a panel needs: how hosts are found, of which computer, and whom it serves.
 
-    `in_plaintext`: without a certificate. `named`: hosts to follow without being found.
+    `in_plaintext`: without a certificate. `named`: hosts to follow without discovery.
     """
 
     open_finder: OpenFinder
@@ -154,9 +154,9 @@ class Gateway:
             await stopping.wait()
 
     async def _end_motion(self) -> None:
-        """End what moves before anything else; pages are told of it."""
+        """End motion before anything else, and notify the pages."""
         self._requests.end()
-        # At once: a jog whose host is gone takes its time.
+        # In parallel: a jog whose host is gone may take long.
         await asyncio.gather(self._jogs.close(), self.controls.close())
 
     # What follows a host's services.
@@ -173,7 +173,7 @@ class Gateway:
         """Return what follows its jobs."""
         return JobFollower(host.key, JobCalls, self.board, job_text, connected)
 
-    # What the pictures ask.
+    # For the pictures.
 
     def client(self, host: str) -> CameraClient:
         """Return a new client of a host's cameras; raises NotFoundError."""
@@ -204,7 +204,7 @@ class Gateway:
         }
 
     async def _save_hosts(self) -> None:
-        """Note the hosts that were added, for the next start; without room there are none then."""
+        """Save the added hosts for the next start; on a full disk they are lost."""
         try:
             await in_thread(ADDED_HOSTS.save, self._choice.state_folder, self.fleet.added)
         except OSError as error:
@@ -218,7 +218,7 @@ class Gateway:
         self.board.put_gateway(gateway_text(view))
 
     async def _use(self, bundle: ClientBundle) -> None:
-        """Have a new certificate used by all that connects from now on."""
+        """Use a new certificate for all connections from now on."""
         await self.fleet.use(bundle)
         self._show_gateway()
 

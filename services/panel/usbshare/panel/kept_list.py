@@ -1,4 +1,4 @@
-"""Lists of the panel in files that outlive it."""
+"""Lists of the panel, kept in files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class KeptList(Generic[T]):
     as_json: Callable[[T], object]
 
     def load(self, folder: Path) -> list[T]:
-        """Return what was noted; what cannot be read is left out with a warning. Blocks."""
+        """Return the saved items; unreadable ones are left out with a warning. Blocks."""
         path = folder / self.file_name
         try:
             told = read_object(path, self.most_bytes).get(self.key, [])

@@ -1,4 +1,4 @@
-"""What one page has still to get: bounded, the latest state of each thing only."""
+"""The frames that wait for one page: bounded, only the latest state of each object."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class _Stream:
 class Outbox:
     """Frames for one page, as text; `next` is called by one task.
 
-    Answers to stops come first, then other answers, then states, then lines. Whoever puts answers
-    bounds their number, see `answers`; states are as many as there are things; of the lines that
-    wait the oldest are dropped, which their numbers show.
+    Answers to stops come first, then other answers, then states, then lines. The caller that adds
+    answers bounds their number, see `answers`; states are as many as there are things; of the lines
+    that wait the oldest are dropped, which their numbers show.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What the panel needs of the computer that it runs on; whoever starts the panel gives it."""
+"""What the panel needs from its own computer; the program that starts the panel provides it."""
 
 from __future__ import annotations
 

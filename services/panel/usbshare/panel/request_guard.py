@@ -1,8 +1,8 @@
-"""Which requests are served, and what browsers are told to keep to.
+"""Decides which requests are served, and sets the browsers' restrictions.
 
 A page of another site can send requests to this computer's addresses, and may have its own name
-resolve to one of them (DNS rebinding). What it cannot do is to leave out or choose the headers
-that its browser adds: Host, Origin, Sec-Fetch-Site.
+resolve to one of them (DNS rebinding). It cannot omit or choose the headers that its browser adds:
+Host, Origin, Sec-Fetch-Site.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Guard:
             return False
         address = parse_address(name)
         if address is not None:
-            # It is no name that could be another site's; beyond this computer the token counts.
+            # An address cannot be another site's name; beyond this computer the token decides.
             return address.is_loopback or bool(self.token)
         folded = name.casefold()
         return folded == "localhost" or (bool(self.token) and folded in self.names)

@@ -1,1 +1,1 @@
-"""What a file of G-code does on a machine, found in the simulator before anything moves."""
+"""What a G-code file does on a machine: simulated before anything moves."""

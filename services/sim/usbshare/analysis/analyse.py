@@ -1,4 +1,4 @@
-"""Analyses a file of G-code: what the firmware would say to it, how far and how long it goes."""
+"""Analyses a G-code file: what the firmware would answer, how far it goes and how long it takes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NO_LASER_MODE = (
     "burns on rapid moves too, and where the machine stands"
 )
 
-# Called with the number of lines looked at; what it raises ends the analysis.
+# Called with the number of lines read so far; an exception ends the analysis.
 Progress = Callable[[int], None]
 
 
@@ -69,7 +69,7 @@ def analyse(
     max_bytes: int = MAX_BYTES,
     progress: Progress | None = None,
 ) -> Analysis:
-    """Analyse a file for a machine, None for one that reported nothing.
+    """Analyse a file for a machine; None for a machine that reported nothing.
 
     `line_bytes_per_s` is what line and link carry, 0 for no bound. Raises InvalidArgumentError if
     the file is no G-code or too large, OSError.
@@ -99,7 +99,7 @@ def analyse(
 
 
 class _Reader:
-    """Reads a file through the simulator and collects what there is to say."""
+    """Runs a file through the simulator and collects the findings."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class _Reader:
         return self._dry_run.finish()
 
     def judge(self, passes: int) -> None:
-        """Add what only the whole file shows."""
+        """Add the findings that need the whole file."""
         self.travel.judge(self.extent, self.findings)
         parser = self.machine.parser
         if passes > 1 and parser.modal.incremental:

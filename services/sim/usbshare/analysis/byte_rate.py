@@ -1,4 +1,4 @@
-"""How many bytes the worst second of a job needs."""
+"""How many bytes the busiest second of a job needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _STEPS_PER_S = 100
 
 
 class PeakRate:
-    """Counts bytes against the times at which they are needed; times never go back."""
+    """Counts bytes by the time at which they are needed; times never decrease."""
 
     def __init__(self) -> None:
         self._steps: deque[tuple[int, int]] = deque()
@@ -18,7 +18,7 @@ class PeakRate:
         self.peak_bytes_per_s = 0.0
 
     def add(self, size_bytes: int, now_s: float) -> None:
-        """Count bytes that must be there at a time."""
+        """Count bytes that must have arrived at a time."""
         step = int(now_s * _STEPS_PER_S)
         if step != self._step:
             self._advance(step)

@@ -1,4 +1,4 @@
-"""Answers a program as a GRBL would that executes everything at once, and keeps what it sent."""
+"""Answers a program as a GRBL that executes everything at once would, and keeps what it sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES = 1_000_000_000
 # Less than the simulated receive buffer: no program can be too fast for it.
 _PIECE = re.compile(rb"[^\r\n]{0,99}[\r\n]|[^\r\n]{1,100}")
 _END = re.compile(rb"M0*(?:2|30)(?![\d.])")
-# Of the firmware's own commands only homing and settings belong into a job.
+# Of the firmware's own commands only homing and settings belong in a job.
 _KEPT_COMMANDS = re.compile(rb"\$(?:H|\d+=)")
 _LONGEST_LINE_BYTES = 4096
 _RESET = 0x18
@@ -34,7 +34,7 @@ class Ending(Enum):
 class Capture:
     """Takes what a program writes; lines that are answered with `ok` go into a file.
 
-    Lines that are rejected are left out, as a machine would, and so are questions and jogs. A reset
+    Rejected lines are left out, as on a machine, and so are queries and jogs. A reset
     by the program voids what it sent before.
     """
 
@@ -54,13 +54,13 @@ class Capture:
         self.has_ended = False
 
     def connect(self) -> bytes:
-        """Reset the controller, as opening its port does; return what it says then."""
+        """Reset the controller, as opening its port does; return its banner."""
         self._void()
         self._controller.hard_reset(self._now_s)
         return self._live()
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes and return what the controller answers; LimitError if it becomes too much."""
+        """Take bytes and return the controller's answer; LimitError above the size limit."""
         output = bytearray()
         for ordinary, urgent in split_realtime(data):
             for piece in _PIECE.findall(ordinary):

@@ -13,7 +13,7 @@ class DryRun:
     """The main loop of a machine; `machine.now_s` is the time of the job.
 
     Lines arrive as `supply` lets them, without one all at once. Soft limits raise no alarm, so that
-    every line is looked at: who listens to the moves compares them with the travel.
+    every line is executed: the listener compares the moves with the travel.
     """
 
     def __init__(self, machine: UntimedMachine, supply: Supply | None = None) -> None:
@@ -24,7 +24,7 @@ class DryRun:
 
     @property
     def asleep(self) -> bool:
-        """Whether the machine sleeps (`$SLP`) and takes nothing but a reset."""
+        """Whether the machine is asleep (`$SLP`) and accepts only a reset."""
         return self.machine.state is State.SLEEP
 
     def run(self, text: str, size_bytes: int) -> Status:

@@ -23,7 +23,7 @@ class Extent:
         self.beyond: dict[tuple[int, int], int] = {}
 
     def add(self, start: Vector, move: Move) -> None:
-        """Take a move; a job's first rapid begins wherever the machine happens to be."""
+        """Add a move; a job's first rapid begins wherever the machine is."""
         box, burnt = self._box, self._burnt
         if box.empty and move.rate:
             self._grow(start)
@@ -36,11 +36,11 @@ class Extent:
                 burnt.grow(move.target)
 
     def box(self, zero: Vector) -> Box | None:
-        """Return the box of all moves, seen from a zero point."""
+        """Return the box of all moves, relative to a zero point."""
         return self._box.box(zero)
 
     def burnt_box(self, zero: Vector) -> Box | None:
-        """Return the box of the moves with the beam on, seen from a zero point."""
+        """Return the box of the moves with the beam on, relative to a zero point."""
         return self._burnt.box(zero)
 
     def _grow(self, point: Vector) -> None:

@@ -1,4 +1,4 @@
-"""The findings of an analysis: all are counted, the first of them are kept."""
+"""The findings of an analysis: all are counted, the first ones are kept."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Findings:
         self.error_count = 0
 
     def warn(self, line: int, text: str) -> None:
-        """Add what is worth knowing; line 0 is the whole file."""
+        """Add a warning; line 0 is the whole file."""
         self._add(Finding(line, Severity.WARNING, "", text))
 
     def fail(self, line: int, text: str, code: str = "") -> None:
-        """Add what the firmware would reject or the machine cannot do."""
+        """Add an error: the firmware would reject it, or the machine cannot do it."""
         self._add(Finding(line, Severity.ERROR, code, text))
 
     def first(self) -> tuple[Finding, ...]:
-        """Return the first of them in order of their lines."""
+        """Return the first findings in order of their lines."""
         return tuple(sorted(self._kept, key=_line)[:KEPT])
 
     def _add(self, finding: Finding) -> None:

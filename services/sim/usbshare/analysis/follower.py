@@ -1,4 +1,4 @@
-"""Follows a program's state without its motion: every move is at its end at once."""
+"""Follows a program's state without its motion: every move ends at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HOMING = {22: 1.0}
 
 
 class Follower:
-    """A machine that stands at a place, and whose coordinate systems are shifted by it."""
+    """A machine at a position, with coordinate systems shifted by it."""
 
     def __init__(self, start: Vector) -> None:
         self._start = start
@@ -35,24 +35,24 @@ class Follower:
 
     @property
     def state(self) -> State:
-        """What the machine does."""
+        """The machine's state."""
         return self._machine.state
 
     @property
     def moved(self) -> list[bool]:
-        """Which axes moved, or were set to a place by homing."""
+        """Which axes moved, or were given a position by homing."""
         places = zip(self.parser.position, self._start, strict=True)
         jumped = [place != start for place, start in places]
         return [a or b for a, b in zip(self._moved, jumped, strict=True)]
 
     @property
     def highest_z(self) -> float:
-        """How high Z went, in the coordinates of `place`."""
+        """The highest Z, in the coordinates of `place`."""
         return self._highest_z - self._zero()[2]
 
     @property
     def changed_systems(self) -> bool:
-        """Whether a stored coordinate system is not what it was at the start."""
+        """Whether a stored coordinate system has changed since the start."""
         return self._machine.coordinates.systems != self._begun_with
 
     def place(self) -> Vector:

@@ -1,4 +1,4 @@
-"""A machine whose moves take no time: for what depends on where it goes, and not on when."""
+"""A machine whose moves take no time: for results that depend on where it goes, not when."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from usbshare.sim.planner import Move, Vector
 
 
 class JumpingMachine(UntimedMachine):
-    """Is at the end of each move at once; a move that leads nowhere is none."""
+    """Reaches the end of each move at once; a move of zero length is ignored."""
 
     def stand_at(self, place: Vector) -> None:
-        """Be somewhere, at rest."""
+        """Place the machine at a position, at rest."""
         self.parser.position = place
         self.planner.reset(place)
 

@@ -1,4 +1,4 @@
-"""What a GRBL machine told of itself: the answers to `$$` and `$#`, and its status reports."""
+"""What a GRBL machine reported: its answers to `$$` and `$#`, and its status reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IN_INCHES = 13
 
 
 def machine_facts(lines: Iterable[str]) -> MachineFacts | None:
-    """Return what lines say of a machine; None without any setting.
+    """Return what the lines say about a machine; None without any setting.
 
     The work offset is the last one of a status report, else that of G54, G92 and tool length.
     """

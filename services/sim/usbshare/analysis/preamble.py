@@ -1,4 +1,4 @@
-"""The lines that bring a machine to where a program is before one of its lines."""
+"""The lines that bring a machine to the state that a program has before one of its lines."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _require_known(here: Follower, there: Follower, line: int) -> None:
 
 
 class _Rebuilder:
-    """Writes what makes the machine's state that of a followed program."""
+    """Writes lines that give the machine the state of a followed program."""
 
     def __init__(self, here: Follower, there: Follower, line: int) -> None:
         self._line = line
@@ -84,12 +84,12 @@ class _Rebuilder:
         ]
 
     def lines(self) -> list[str]:
-        """Return the lines after which all is as it was but the mode of motion, which is G0."""
+        """Return lines that restore everything but the motion mode, which is then G0."""
         zero = f"G0 G90 G94 G21 G{54 + self._modal.coordinates}"
         return ["M5 M9", zero, *self._approach(), *self._modes()]
 
     def motion(self) -> list[str]:
-        """Return what sets the mode of motion; it may turn a beam on, so it comes last."""
+        """Return the line that sets the motion mode; it may turn the beam on, so it comes last."""
         motion = self._modal.motion
         if motion in _ARCS:
             raise _refused(
@@ -141,7 +141,7 @@ class _Rebuilder:
 
 
 def _says_its_motion(follower: Follower, lines: Iterable[ProgramLine]) -> bool:
-    """Return whether the lines that follow say how they move before they do."""
+    """Return whether the next lines set a motion mode before they move."""
     for each in lines:
         line = _parsed(each)
         if line is None:

@@ -1,4 +1,4 @@
-"""Draws the way of the tool: a PNG for people, JSON for programs."""
+"""Draws the tool path: a PNG for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Color = tuple[int, int, int]
 
 
 def png(path: ToolPath, *, width_px: int = 0, from_line: int = 0, title: str = "") -> bytes:
-    """Return a picture, `width_px` wide or 1024; what is before `from_line` is drawn as done."""
+    """Return a picture, `width_px` or 1024 wide; lines before `from_line` are drawn as done."""
     width_px = min(max(width_px or DEFAULT_WIDTH_PX, WIDTHS_PX[0]), WIDTHS_PX[1])
     view = view_of(path.travel, path.box, width_px)
     image = Image.new("RGB", (view.drawn_width, view.drawn_height), _OUTSIDE)

@@ -1,4 +1,4 @@
-"""Which part of the plane a preview shows, and the scale in millimetres around it."""
+"""The part of the plane that a preview shows, and its scale in millimetres."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class View:
         )
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Return where a point is in the finished picture."""
+        """Return the position of a point in the finished picture."""
         scale = self.scale / self.oversampling
         return (x - self.left) * scale, (self.top - y) * scale
 

@@ -1,7 +1,7 @@
-"""Whether a file is G-code at all: looked at while it arrives, a piece at a time.
+"""Whether a file is G-code at all: checked while it arrives, a piece at a time.
 
-What its lines mean is for the analysis. Here is refused what no machine may be sent: bytes that a
-firmware would obey at once wherever they are, and files that are something else.
+The analysis judges what its lines mean. This module refuses what no machine may be sent: bytes that
+a firmware would obey at once wherever they are, and files that are something else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The lines of a program as they are sent: without line ends, comments and what marks its begin."""
+"""The lines of a program as they are sent: without line ends, comments and start markers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ProgramLine(NamedTuple):
 
 
 def code_of(line: bytes) -> bytes:
-    """Return what of a line the firmware is to have: no comments, no white space around it."""
+    """Return the part of a line that the firmware gets: no comments, no surrounding white space."""
     if b"(" in line or b";" in line:
         line = _COMMENT.sub(b"", line)
     code = line.strip()
@@ -33,7 +33,7 @@ def code_of(line: bytes) -> bytes:
 
 
 def program_lines(path: Path) -> Iterator[ProgramLine]:
-    """Yield a file's lines, whatever ends them; blocks, raises OSError."""
+    """Yield a file's lines with any line ends; blocks, raises OSError."""
     with path.open("rb") as file:
         if (begin := file.read(len(BOM))) != BOM:
             file.seek(0)

@@ -1,4 +1,4 @@
-"""The result of an analysis; the proto `usbshare.job.v1` says the same on the wire."""
+"""The result of an analysis; `usbshare.job.v1` carries the same on the wire."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from usbshare.sim.planner import Vector
 
 
 class Severity(Enum):
-    """How grave a finding is."""
+    """How serious a finding is."""
 
     WARNING = "warning"
     ERROR = "error"
@@ -37,7 +37,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """A file as it was analysed; blank lines and comments count as lines."""
+    """The file that was analysed; blank lines and comments count as lines."""
 
     sha256: bytes
     size_bytes: int
@@ -73,7 +73,7 @@ class Analysis:
     error_count: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `json` can write and `from_json` takes."""
+        """Return a value that `json` can write and `from_json` reads."""
         found = asdict(self)
         found["file"]["sha256"] = self.file.sha256.hex()
         for finding, record in zip(found["findings"], self.findings, strict=True):
@@ -82,7 +82,7 @@ class Analysis:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Analysis:
-        """Return what `as_json` was made of."""
+        """Return the object from which `as_json` was made."""
         file = found["file"]
         values = {
             **found,

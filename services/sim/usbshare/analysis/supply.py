@@ -10,8 +10,8 @@ from usbshare.sim.receive import RX_BUFFER_BYTES
 class Supply:
     """Computes when each line has arrived; call `answer` before asking for the next one.
 
-    No more bytes are under way than the firmware's buffer takes: a line leaves when the answers to
-    those before it have made room.
+    No more bytes are in transit than the firmware's buffer holds: a line leaves when the answers to
+    earlier lines have made room.
     """
 
     def __init__(self, bytes_per_s: float, window_bytes: int = RX_BUFFER_BYTES) -> None:

@@ -1,4 +1,4 @@
-"""The way of the tool, as segments in work coordinates."""
+"""The tool path, as segments in work coordinates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from usbshare.analysis.travel import Travel
 from usbshare.sim.planner import Move, Vector
 from usbshare.sim.receive import LINE_CHARACTERS, clean_line
 
-# What the segments of a path may be; beyond it the path is cut, and says so.
+# The most segments of a path; a longer path is cut, and says so.
 MAX_SEGMENTS = 4_000_000
 # No machine goes there; numbers in a file can be anything.
 FARTHEST_MM = 1e7
@@ -32,7 +32,7 @@ Segment = tuple[float, float, float, float, float, int]
 
 @dataclass(slots=True)
 class ToolPath:
-    """Segments in their order; `box` holds all, also what `is_cut` left out."""
+    """Segments in order; `box` covers all, including those that `is_cut` left out."""
 
     box: Box | None = None
     burnt_box: Box | None = None
@@ -79,7 +79,7 @@ class _Collector:
         self._line = 0
 
     def take(self, number: int, code: bytes) -> bool:
-        """Follow a line and return whether others may follow it."""
+        """Follow a line and return whether more lines fit."""
         self._line = number
         text = clean_line(code).decode("ascii")
         if len(text) <= LINE_CHARACTERS:
@@ -87,7 +87,7 @@ class _Collector:
         return not self._dry_run.asleep
 
     def path(self) -> ToolPath:
-        """Return what was found."""
+        """Return the path found so far."""
         self._path.box = self._extent.box(self._zero)
         self._path.burnt_box = self._extent.burnt_box(self._zero)
         return self._path

@@ -1,4 +1,4 @@
-"""The machine's travel ($130 to $132) and what is said of a job that does not fit into it."""
+"""The machine's travel ($130 to $132), and the findings for a job that exceeds it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ORIGIN: Vector = (0.0, 0.0, 0.0)
 class Travel:
     """A machine's travel, if it reported it.
 
-    GRBL counts its travel from 0 to the negative; where that is in work coordinates only a known
-    work offset tells. Without one the work zero is taken for the lower left corner of the bed, and
-    nothing is assumed of Z.
+    GRBL's travel goes from 0 to negative values; only a known work offset tells where that is in
+    work coordinates. Without one the work zero is assumed to be the lower left corner of the bed,
+    and nothing is assumed about Z.
     """
 
     def __init__(self, machine: MachineFacts | None) -> None:
@@ -54,7 +54,7 @@ class Travel:
         return Box((-x - u, -y - v, -z - w), (-u, -v, -w))
 
     def judge(self, extent: Extent, findings: Findings) -> None:
-        """Add what a person should know of a job that leaves the travel."""
+        """Add a finding for a job that leaves the travel."""
         box, travel = extent.box(self.zero), self.in_work_coordinates()
         if box is None or travel is None or self._sizes is None:
             return

@@ -1,4 +1,4 @@
-"""The simulator's machine without a clock: a wait for it jumps to the next event."""
+"""The simulator's machine without a clock: waiting jumps to the next event."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from usbshare.sim.planner import Move, Vector
 from usbshare.sim.record import Record
 from usbshare.sim.status import State
 
-# Called with where a move begins, and the move, once the planner took it.
+# Called with the start of a move, and the move, once the planner has taken it.
 MoveListener = Callable[[Vector, Move], None]
 
 
@@ -49,18 +49,18 @@ class UntimedMachine(Machine):
         self._needed: deque[int] = deque()
 
     def expect(self, size_bytes: int, arrival_s: float) -> None:
-        """Go on to when a line of so many bytes has arrived, if it did not arrive before."""
+        """Advance to the time at which a line of that many bytes has arrived."""
         self._expected_bytes += size_bytes
         self.free_s = max(self.free_s, arrival_s)
         if self.free_s > self.now_s:
             self._pass_time(self.free_s)
 
     def delay(self, seconds: float) -> None:
-        """Let the resting machine wait for so many seconds."""
+        """Let the machine, at rest, wait for that many seconds."""
         self.now_s = self.free_s = max(self.now_s, self.free_s) + seconds
 
     def live_on(self) -> None:
-        """Let the next thing happen that the main loop may wait for."""
+        """Process the next event that the main loop may wait for."""
         if self.planner.blocks:
             self._finish_first()
             self.free_s = max(self.free_s, self.now_s)
@@ -69,7 +69,7 @@ class UntimedMachine(Machine):
             self.resume()
 
     def run_out(self) -> None:
-        """Execute all that is queued."""
+        """Execute everything in the queue."""
         self.start_cycle()
         self._pass_time(math.inf)
         self.free_s = max(self.free_s, self.now_s)
@@ -107,7 +107,7 @@ class UntimedMachine(Machine):
             self.state = state
 
     def _look_inside(self) -> None:
-        """Find out how far the first block is when a new one comes in the middle of it."""
+        """Find out how far the first block has come when a new one arrives during it."""
         motion = self.motion
         if motion.drive is Drive.STILL:
             motion.start(self.now_s, math.sqrt(self.planner.blocks[0].entry_sqr))

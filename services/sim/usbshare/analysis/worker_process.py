@@ -40,10 +40,10 @@ async def analyse_aside(
     timeout_s: float = TIMEOUT_S,
     progress: Progress | None = None,
 ) -> Analysis:
-    """Analyse a file as `analyse` does, in a process with the lowest priority.
+    """Analyse a file as `analyse` does, in a process of the lowest priority.
 
-    Cancelling it ends the process, as the end of this one does. Raises InvalidArgumentError if the
-    file is no G-code or too large, LimitError when it takes too long or too much memory.
+    The process ends when this is cancelled, and with this process. Raises InvalidArgumentError if
+    the file is no G-code or too large, LimitError when it takes too long or too much memory.
     """
     request = {
         "task": "analyse",
@@ -108,7 +108,7 @@ async def _run(
 
 
 def _machine_as_json(machine: MachineFacts | None) -> dict[str, Any] | None:
-    """Return what a worker takes for a machine."""
+    """Return a machine as a worker expects it."""
     if machine is None:
         return None
     settings = [[number, value] for number, value in machine.settings.items()]

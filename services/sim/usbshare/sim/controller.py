@@ -1,4 +1,4 @@
-"""What every simulated firmware offers to the line it hangs on."""
+"""The interface of a simulated firmware towards its line."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from usbshare.sim.record import Record
 
 
 class Controller(Protocol):
-    """A firmware without its own clock; times are seconds and never go back."""
+    """A firmware without its own clock; times are seconds and never decrease."""
 
     @property
     def record(self) -> Record:
-        """What it has received, burnt and lost."""
+        """What it has received, burned and lost."""
         ...
 
     def receive(self, data: bytes, now_s: float) -> None:
-        """Take bytes off the line; what they cause is sent by the next `advance`."""
+        """Take bytes from the line; their answers are returned by the next `advance`."""
 
     def advance(self, now_s: float) -> bytes:
-        """Live until `now_s` and return what was sent since the last call."""
+        """Run until `now_s` and return what was sent since the last call."""
         ...
 
     def next_event_s(self) -> float | None:
-        """Return when `advance` is due; None while only received bytes could change anything."""
+        """Return when `advance` is due; None while only received bytes can change anything."""
         ...
 
     def hard_reset(self, now_s: float) -> None:

@@ -25,9 +25,9 @@ def sim_device(url: str, *, clock: Clock | None = None) -> SimDevice:
 
 
 class SimDevice:
-    """Keeps the Device Protocol with a simulated line and controller behind it.
+    """Implements the Device Protocol on a simulated line and controller.
 
-    The controller outlives `close` and goes on where it was at the next `open`.
+    The controller outlives `close` and continues where it was at the next `open`.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class SimDevice:
         self._ticker.start()
 
     def write(self, data: bytes) -> int:
-        """Hand over as many bytes as fit now and return how many; less calls `writable` later."""
+        """Hand over what fits now, return how many bytes; if not all, `writable` follows later."""
         self._check_open()
         taken = self._uart.write(data, self._ticker.now_s())
         self._starved = self._starved or taken < len(data)
@@ -113,13 +113,13 @@ class SimDevice:
         self._schedule()
 
     def discard_output(self) -> None:
-        """Throw away what was handed over and has not left."""
+        """Discard bytes that were handed over and have not left."""
         self._check_open()
         self._uart.discard(self._ticker.now_s())
         self._schedule()
 
     def discard_input(self) -> None:
-        """Throw away what was received and not delivered."""
+        """Discard bytes that were received and not delivered."""
         self._check_open()
         self._uart.run(self._ticker.now_s())
         self._uart.discard_replies()
@@ -134,7 +134,7 @@ class SimDevice:
         return settings
 
     async def drain(self, timeout_s: float) -> Completion:
-        """Wait until all that was handed over has left."""
+        """Wait until all bytes handed over have left."""
         if not self.unsent_bytes():
             return Completion.OK
         self._empty.clear()
@@ -164,7 +164,7 @@ class SimDevice:
         return Done()
 
     def set_break(self, *, on: bool) -> Done:
-        """Start or end a break condition; the controllers do not mind one."""
+        """Start or end a break condition, which the controllers ignore."""
         self._check_open()
         self.controller.record.event("break" if on else "break end", self._ticker.now_s())
         return Done()
@@ -177,7 +177,7 @@ class SimDevice:
             listener.device_lost(reason)
 
     async def close(self) -> None:
-        """Close the line; the controller goes on."""
+        """Close the line; the controller keeps running."""
         self._shut()
 
     def _shut(self) -> None:

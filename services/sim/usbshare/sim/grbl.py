@@ -19,7 +19,7 @@ _RESET, _STATUS = 0x18, ord("?")
 
 
 class Attention(Enum):
-    """Which real-time bytes are heeded."""
+    """Which real-time bytes take effect."""
 
     ALL = "all"
     RESET_ONLY = "reset only"
@@ -30,7 +30,7 @@ _HOMING = 22
 
 
 class GrblController:
-    """Receives bytes, moves, burns and answers; see `Controller` for the contract of time.
+    """Receives bytes, moves, burns and answers; `Controller` defines its times.
 
     The main loop is a generator that yields what it waits for; interrupts (real-time bytes) and
     motion act around it, as on the real machine.
@@ -56,11 +56,11 @@ class GrblController:
 
     @property
     def state(self) -> State:
-        """What the machine does."""
+        """The machine's state."""
         return self.machine.state
 
     def receive(self, data: bytes, now_s: float) -> None:
-        """Take bytes off the line; what they cause is sent by the next `advance`."""
+        """Take bytes from the line; their answers are returned by the next `advance`."""
         self._live_until(now_s)
         self.record.receive(data, now_s)
         for ordinary, urgent in split_realtime(data):
@@ -70,12 +70,12 @@ class GrblController:
                 self._catch_up()
 
     def advance(self, now_s: float) -> bytes:
-        """Live until `now_s` and return what was sent since the last call."""
+        """Run until `now_s` and return what was sent since the last call."""
         self._live_until(now_s)
         return self.machine.take_output()
 
     def next_event_s(self) -> float | None:
-        """Return when `advance` is due; None while only received bytes could change anything."""
+        """Return when `advance` is due; None while only received bytes can change anything."""
         due_s = self.machine.motion.next_s
         for other_s in (self._wake_s, self.machine.restored_s):
             if other_s is not None and (due_s is None or other_s < due_s):
@@ -83,7 +83,7 @@ class GrblController:
         return due_s
 
     def hard_reset(self, now_s: float) -> None:
-        """Pull the reset pin: position and overrides are forgotten, stored settings are not."""
+        """Pull the reset pin: position and overrides are lost, stored settings are kept."""
         self._live_until(now_s)
         self.machine.kill()
         self.machine.motion.reset((0.0, 0.0, 0.0))
@@ -153,7 +153,7 @@ class GrblController:
         elif self._attention is Attention.RESET_ONLY:
             return
         elif byte == _STATUS and self.machine.state is State.HOME:
-            self._owes_report = True  # limits.c: nothing is looked at while it homes
+            self._owes_report = True  # limits.c: switches are not checked while it homes
         elif byte == _STATUS:
             self._say_report()
         elif byte == 0x84 and self.machine.state is State.HOME:

@@ -26,7 +26,7 @@ class Laser:
         return self._record.beam_power
 
     def power_for(self, speed: float) -> float:
-        """Return the power that an S value makes."""
+        """Return the power for an S value."""
         scaled = speed * self.percent / 100
         if scaled <= 0:
             return 0.0

@@ -1,4 +1,4 @@
-"""The simulated machine: its parts, its state and what the end of a motion does to both."""
+"""The simulated machine: its parts, its state, and the effect of a motion's end on both."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Door(Enum):
 class Machine:
     """The parts that the main loop and the real-time commands share.
 
-    `hold_complete` and `door` say how far a hold or a safety door has come, `jog_cancelled` that
-    the jog under way shall end, `spindle_stopped` that the beam was turned off by a hold.
+    `hold_complete` and `door` say how far a hold or a safety door has progressed, `jog_cancelled`
+    that the current jog is to end, `spindle_stopped` that a hold turned the beam off.
     """
 
     def __init__(self, record: Record) -> None:
@@ -66,7 +66,7 @@ class Machine:
         self._output += text.encode("ascii") + b"\r\n"
 
     def take_output(self) -> bytes:
-        """Return what was said since the last call."""
+        """Return the output since the last call."""
         output = bytes(self._output)
         self._output.clear()
         return output
@@ -84,7 +84,7 @@ class Machine:
         return self.motion.position(self.now_s)
 
     def work_offset(self) -> Vector:
-        """Return what lies between machine and work position."""
+        """Return the offset between machine and work position."""
         parser = self.parser
         (x, y, z), (u, v, w) = (
             self.coordinates.systems[parser.modal.coordinates],
@@ -94,12 +94,12 @@ class Machine:
 
     @property
     def suspended(self) -> bool:
-        """Whether the main loop must not go on."""
+        """Whether the main loop is suspended."""
         return self.jog_cancelled or self.state in (State.HOLD, State.DOOR, State.SLEEP)
 
     @property
     def drained(self) -> bool:
-        """Whether every queued move was executed."""
+        """Whether every queued move has been executed."""
         return not self.planner.blocks and not self.suspended
 
     def enqueue(self, move: Move) -> bool:
@@ -126,14 +126,14 @@ class Machine:
         self.start_cycle()
 
     def brake(self) -> None:
-        """Start to stop, or notice that the machine is already at rest."""
+        """Begin to decelerate, or note that the machine is already at rest."""
         if self.motion.drive is Drive.STILL:
             self.stand()
         elif self.motion.drive is Drive.MOVING:
             self.motion.brake(self.now_s)
 
     def finish_motion(self) -> None:
-        """Do what is due when a block, or a hold's deceleration, has ended."""
+        """Act on the end of a block, or of a hold's deceleration."""
         block = self.motion.finish(self.now_s)
         if block is not None:
             self._engrave(block, block.move.target)

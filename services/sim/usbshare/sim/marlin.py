@@ -31,7 +31,7 @@ _Work = Generator[_Condition, None, None]
 
 
 class MarlinController:
-    """Receives bytes, moves, burns and answers; see `Controller` for the contract of time.
+    """Receives bytes, moves, burns and answers; `Controller` defines its times.
 
     The beam is in Marlin's standard mode: M3 and M5 wait for the queued moves, and a quick stop
     leaves the beam as it is.
@@ -50,7 +50,7 @@ class MarlinController:
         return self._killed
 
     def receive(self, data: bytes, now_s: float) -> None:
-        """Take bytes off the line; what they cause is sent by the next `advance`."""
+        """Take bytes from the line; their answers are returned by the next `advance`."""
         self._live_until(now_s)
         self.record.receive(data, now_s)
         for byte in data:
@@ -59,14 +59,14 @@ class MarlinController:
             self._take(byte)
 
     def advance(self, now_s: float) -> bytes:
-        """Live until `now_s` and return what was sent since the last call."""
+        """Run until `now_s` and return what was sent since the last call."""
         self._live_until(now_s)
         output = bytes(self._output)
         self._output.clear()
         return output
 
     def next_event_s(self) -> float | None:
-        """Return when `advance` is due; None while only received bytes could change anything."""
+        """Return when `advance` is due; None while only received bytes can change anything."""
         times = (self._machine.motion.next_s, self._wake_s, self._busy_s)
         return min((time for time in times if time is not None), default=None)
 

@@ -14,7 +14,7 @@ _WORD = re.compile(r"([A-Z])\s*([+-]?(?:\d+\.?\d*|\.\d+))?")
 
 
 class Urgent(Enum):
-    """Commands that act as soon as their line has arrived, whatever is queued."""
+    """Commands that act as soon as their line has arrived, ahead of the queue."""
 
     CONTINUE = b"108"
     KILL = b"112"
@@ -39,7 +39,7 @@ class EmergencyParser:
 
 
 class LineError(Exception):
-    """A numbered line that has to be sent again; the text is Marlin's."""
+    """A numbered line that must be sent again; the text is Marlin's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class LineChecker:
 
 
 def parse_command(text: str) -> Command:
-    """Take a command apart; letters without a number count as 0."""
+    """Parse a command; letters without a number count as 0."""
     body = text.partition(";")[0].upper().strip()
     words = {letter: float(value or 0) for letter, value in _WORD.findall(body)}
     name = body.split(" ", 1)[0]

@@ -1,4 +1,4 @@
-"""The machine under the simulated Marlin: axes, beam and what the parser knows of positions."""
+"""The machine under the simulated Marlin: axes, beam and the parser's positions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MarlinMachine:
         self.motion.reset(_ORIGIN)
 
     def aim(self, words: dict[str, float]) -> Vector:
-        """Return where the axis words of a move lead."""
+        """Return the target of a move's axis words."""
         if words.get("F"):
             self.feed_mm_s = words["F"] / 60
         x, y, z = (self._axis(words, axis) for axis in range(3))
@@ -49,13 +49,13 @@ class MarlinMachine:
             self.motion.start(now_s)
 
     def finish_motion(self, now_s: float) -> None:
-        """Do what is due when a block has ended."""
+        """Act on the end of a block."""
         block = self.motion.finish(now_s)
         if block is not None:
             self._engrave(block, block.move.target, now_s)
 
     def quick_stop(self, now_s: float) -> None:
-        """Stop at once and forget what was queued; the beam stays as it is."""
+        """Stop at once and drop the queue; the beam stays as it is."""
         block = self.motion.block
         position = self.motion.position(now_s)
         if block is not None:
@@ -65,7 +65,7 @@ class MarlinMachine:
         self.target = position
 
     def name_position(self, words: dict[str, float]) -> None:
-        """Give the present position new coordinates, as G92 does."""
+        """Give the current position new coordinates, as G92 does."""
         pairs = zip("XYZ", self.target, self.origin, strict=True)
         x, y, z = (target - words.get(letter, target - origin) for letter, target, origin in pairs)
         self.origin = (x, y, z)

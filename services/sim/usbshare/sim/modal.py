@@ -1,4 +1,4 @@
-"""The parser's modes: what a line of G-code leaves in force for the next one."""
+"""The parser's modes, which a line of G-code leaves in force for the next one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Modal:
 
 @dataclass(slots=True)
 class ParserState:
-    """All that the parser remembers between lines; `position` is where its last move ends."""
+    """What the parser remembers between lines; `position` is where its last move ends."""
 
     modal: Modal = field(default_factory=Modal)
     feed: float = 0.0
@@ -74,5 +74,5 @@ class Coordinates:
         self.restore_defaults()
 
     def restore_defaults(self) -> None:
-        """Zero all, as `$RST=#` does."""
+        """Set all to zero, as `$RST=#` does."""
         self.systems = [ORIGIN] * 8

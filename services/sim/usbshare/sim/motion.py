@@ -19,7 +19,7 @@ class Phase:
 
 
 class Drive(Enum):
-    """What the motors do."""
+    """The state of the motors."""
 
     STILL = "still"
     MOVING = "moving"
@@ -112,7 +112,7 @@ class Motion:
         self._set_out(block, speed, now_s)
 
     def sync(self, now_s: float) -> None:
-        """Update the planner on how far and how fast the first block is now."""
+        """Tell the planner the current position and speed of the first block."""
         if self.drive is not Drive.STILL:
             block = self._planner.blocks[0]
             done, speed = self._at(now_s)
@@ -137,7 +137,7 @@ class Motion:
         self.restart(now_s)
 
     def finish(self, now_s: float) -> Block | None:
-        """End what was due at `next_s`; return the block if it was executed to its end."""
+        """End the phase that was due at `next_s`; return the block if it has been executed."""
         block = self._planner.blocks[0]
         self.sync(now_s)
         if self.drive is Drive.BRAKING and block.left > 1e-6:

@@ -16,7 +16,7 @@ Vector = tuple[float, float, float]
 
 
 class Move(NamedTuple):
-    """One straight move as the parser asks for it; `rate` is mm/s, 0 for a rapid."""
+    """One straight move as the parser requests it; `rate` is mm/s, 0 for a rapid."""
 
     target: Vector
     rate: float
@@ -74,7 +74,7 @@ class Planner:
 
     @property
     def free(self) -> int:
-        """Blocks that still fit, as `Bf:` reports."""
+        """Free blocks, as `Bf:` reports."""
         return BLOCKS - len(self.blocks)
 
     def append(self, move: Move) -> bool:

@@ -1,4 +1,4 @@
-"""Executes lines of G-code; whatever the firmware waits for is a yielded condition."""
+"""Executes lines of G-code; each wait of the firmware is a yielded condition."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOMES = (NonModal.GO_HOME_28, NonModal.GO_HOME_30)
 
 
 class CriticalAlarmError(Exception):
-    """The machine locked itself and takes nothing but a reset."""
+    """The machine has locked itself and accepts only a reset."""
 
     def __init__(self, alarm: Alarm) -> None:
         super().__init__(alarm.name)
@@ -87,7 +87,7 @@ class Program:
             yield from self._flow(block.modal.flow)
 
     def _beam(self, block: Block) -> Generator[Condition, None, float]:
-        """Bring the beam to what the line says and return the power of its motion."""
+        """Set the beam as the line says and return the power of its motion."""
         machine, parser = self._machine, self._machine.parser
         dark = machine.settings.laser_mode and not machine.cuts(block.modal.motion)
         power = 0.0 if dark else block.speed

@@ -1,4 +1,4 @@
-"""GRBL's real-time commands: single bytes that act at once, whatever the main loop is doing."""
+"""GRBL's real-time commands: single bytes that act at once, independently of the main loop."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Realtime:
             machine.brake()
 
     def jog_cancel(self) -> None:
-        """End a jog and forget what was queued."""
+        """End a jog and drop the queue."""
         machine = self._machine
         if machine.state is State.JOG and not machine.jog_cancelled:
             machine.jog_cancelled = True
@@ -89,7 +89,7 @@ class Realtime:
             machine.start_cycle()
 
     def finish_restore(self) -> None:
-        """Go on after the coolant had its time to start."""
+        """Continue once the coolant has had time to start."""
         machine = self._machine
         machine.set_coolant(mist=machine.parser.modal.mist, flood=machine.parser.modal.flood)
         machine.resume()
@@ -112,7 +112,7 @@ class Realtime:
         machine.spindle_stopped = not machine.spindle_stopped
 
     def toggle_coolant(self, pin: str) -> None:
-        """Switch one coolant pin over."""
+        """Toggle one coolant pin."""
         machine, modal = self._machine, self._machine.parser.modal
         if machine.state not in (State.IDLE, State.RUN, State.HOLD, State.JOG):
             return

@@ -25,14 +25,14 @@ def split_realtime(data: bytes) -> Iterator[tuple[bytes, int | None]]:
 
 
 def clean_line(line: bytes) -> bytes:
-    """Return what the main loop keeps of a whole line: capitals, no blanks, no comments."""
+    """Return a line as the main loop keeps it: capitals, no blanks, no comments."""
     if _COMMENT.search(line):
         line = _without_comments(line, 0)[0]
     return line.translate(_UPPER, _SKIPPED)
 
 
 def has_realtime(line: bytes) -> bool:
-    """Return whether a line has bytes that act at once and never reach the parser."""
+    """Return whether a line contains bytes that act at once and never reach the parser."""
     return _REALTIME.search(line) is not None
 
 
@@ -49,13 +49,13 @@ class ReceiveBuffer:
         return self._size_bytes - len(self._bytes)
 
     def put(self, data: bytes) -> int:
-        """Store what fits and return how much that was."""
+        """Store what fits and return how many bytes that was."""
         taken = data[: self.free]
         self._bytes += taken
         return len(taken)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all bytes."""
         self._bytes.clear()
 
     def __bool__(self) -> bool:

@@ -49,7 +49,7 @@ class Event:
 
 
 class Record:
-    """What a controller lived through; the oldest entries go when a list passes `limit`.
+    """What happened to a controller; the oldest entries are dropped when a list exceeds `limit`.
 
     With a path, every entry is also appended there as one JSON object per line once `open` was
     called: `rx` (hex), `lost` (bytes), `beam` (power, 0 is off), `cut` ([x0, y0, x1, y1, power])
@@ -75,13 +75,13 @@ class Record:
             self._file = self._path.open("a", encoding="ascii", buffering=1)
 
     def close(self) -> None:
-        """Stop appending; what was recorded stays."""
+        """Stop appending; the records stay."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def receive(self, data: bytes, now_s: float) -> None:
-        """Note bytes that arrived, lost ones included."""
+        """Note bytes that arrived, including lost ones."""
         self.receptions.append(Reception(now_s, data))
         self.received_bytes += len(data)
         self._write(now_s, "rx", data.hex())
@@ -122,7 +122,7 @@ class Record:
         return self._burnt_s + running
 
     def engraving(self) -> bytes:
-        """Return the engraved path as text; equal for equal engravings, whatever the timing."""
+        """Return the engraved path as text, which is equal for equal engravings with any timing."""
         rows = (f"{s.x0:.3f} {s.y0:.3f} {s.x1:.3f} {s.y1:.3f} {s.power:g}" for s in self.segments)
         return "\n".join(rows).replace("-0.000", "0.000").encode("ascii")
 

@@ -1,4 +1,4 @@
-"""What GRBL says about itself: the status report and the answers to `$` questions."""
+"""GRBL's reports: the status report and the answers to `$` queries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUSY = (State.HOME, State.RUN, State.HOLD, State.JOG, State.DOOR)
 
 
 def status_report(machine: Machine, rx_free: int) -> str:
-    """Return the answer to `?` and count it for the fields that come seldom."""
+    """Return the answer to `?` and count it for the fields that are sent only sometimes."""
     fields = [_state(machine), _position(machine), *_buffers(machine, rx_free)]
     block = machine.planner.blocks[0] if machine.planner.blocks else None
     if block is not None and block.move.line_number:

@@ -1,4 +1,4 @@
-"""Second pass of the G-code parser: checks a line as a whole and works out where it leads."""
+"""Second pass of the G-code parser: checks a whole line and computes its target."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Resolver:
         self._coordinates = coordinates
 
     def resolve(self, line: Line, *, jog: bool = False) -> Block:
-        """Check a line and return what is to be done; raises GcodeError."""
+        """Check a line and return the block to execute; raises GcodeError."""
         modal = self._modal(line, jog=jog)
         unused: set[str] = set()
         if jog or not line.values.keys() <= _ALWAYS_USED:

@@ -55,8 +55,8 @@ async def simulate_on_pty(
 class SimulatedPty:
     """A controller behind a pty; `path` is the link to it, or the pty itself without a link.
 
-    It reads no more than a driver's buffer of 4096 bytes ahead of the line, so that a program
-    that writes too fast is held up by the system, as at a real port.
+    It reads at most a driver's buffer of 4096 bytes ahead of the line, so that the system blocks a
+    program that writes too fast, as at a real port.
     """
 
     def __init__(self, controller: Controller, link_path: Path | None = None) -> None:
@@ -70,7 +70,7 @@ class SimulatedPty:
 
     @property
     def path(self) -> str:
-        """What a program opens."""
+        """The path that a program opens."""
         return self._pty_path if self._link is None else str(self._link.path)
 
     async def __aenter__(self) -> Self:
@@ -167,7 +167,7 @@ class SimulatedPty:
         return self._due_s()
 
     def _send(self, data: bytes) -> None:
-        # What is not read is lost when the terminal's queue is full, as at a real port.
+        # Unread bytes are lost when the terminal's queue is full, as at a real port.
         if data:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._master, data)

@@ -1,4 +1,4 @@
-"""GRBL's numbers: the status that answers a line, the alarms and the messages."""
+"""GRBL's numbers for line status, alarms and messages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Status(IntEnum):
 
 
 class Alarm(IntEnum):
-    """Why the machine locked itself; sent as `ALARM:n`."""
+    """Why the machine has locked itself; sent as `ALARM:n`."""
 
     HARD_LIMIT = 1
     SOFT_LIMIT = 2
@@ -56,7 +56,7 @@ class Alarm(IntEnum):
 
 
 class State(Enum):
-    """What the machine does; the values are those of the status report."""
+    """The machine's state; the values are those of the status report."""
 
     IDLE = "Idle"
     RUN = "Run"

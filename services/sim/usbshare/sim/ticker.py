@@ -1,4 +1,4 @@
-"""One timer that lets a simulation live along with the event loop."""
+"""One timer that runs a simulation on the event loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Ticker:
         self.arm(self.now_s())
 
     def stop(self) -> None:
-        """Call `work` no more."""
+        """Stop calling `work`."""
         self._disarm()
         self._loop = None
 
@@ -37,7 +37,7 @@ class Ticker:
         return clock()
 
     def arm(self, due_s: float | None) -> None:
-        """Call `work` at a time, or earlier if that was asked for before; None asks nothing."""
+        """Call `work` at a time, or earlier if that was requested before; None requests nothing."""
         if due_s is None or self._loop is None:
             return
         if self._handle is not None and self._handle_due_s <= due_s:

@@ -8,14 +8,14 @@ from usbshare.line.settings import LineSettings
 from usbshare.sim.controller import Controller
 
 DRIVER_BUFFER_BYTES = 4096
-# What a host's driver keeps for a reader that does not read; the rest is lost.
+# What a host's driver buffers while nothing reads; the rest is lost.
 REPLY_BUFFER_BYTES = 65536
 # Bytes of one batch share the time of the last; a quarter of a millisecond at 115200 baud.
 _BATCH_BYTES = 4
 
 
 class Uart:
-    """Both directions between a host's driver and a controller; time is given to every call.
+    """Both directions between a host's driver and a controller; every call takes the time.
 
     Outgoing bytes wait in a driver buffer of 4096; a reply reaches the host when its last byte
     has left, as with an adapter set to low latency.
@@ -36,12 +36,12 @@ class Uart:
         return self._settings
 
     def configure(self, settings: LineSettings, now_s: float) -> None:
-        """Change the speed for what has not left yet."""
+        """Change the speed of bytes that have not left yet."""
         self.run(now_s)
         self._settings = settings
 
     def write(self, data: bytes, now_s: float) -> int:
-        """Take what the driver's buffer has room for and return how much."""
+        """Take as many bytes as fit into the driver's buffer and return how many."""
         self.run(now_s)
         if not self._driver:
             self._line_free_s = max(self._line_free_s, now_s)
@@ -51,21 +51,21 @@ class Uart:
 
     @property
     def room(self) -> int:
-        """How many bytes the driver's buffer would take."""
+        """How many bytes fit into the driver's buffer."""
         return DRIVER_BUFFER_BYTES - len(self._driver)
 
     def unsent(self, now_s: float) -> int:
-        """Return how many bytes have been taken and not left."""
+        """Return how many bytes were taken and have not left."""
         self.run(now_s)
         return len(self._driver)
 
     def discard(self, now_s: float) -> None:
-        """Throw away what has not left."""
+        """Discard bytes that have not left."""
         self.run(now_s)
         self._driver.clear()
 
     def discard_replies(self) -> None:
-        """Throw away what the controller has sent and `read` has not returned."""
+        """Discard replies that `read` has not returned."""
         self._replies.clear()
         self._reply_bytes = 0
 
@@ -79,7 +79,7 @@ class Uart:
         return bytes(arrived)
 
     def run(self, now_s: float) -> None:
-        """Let both directions and the controller live until `now_s`."""
+        """Run both directions and the controller until `now_s`."""
         byte_s = 1 / self._settings.bytes_per_s
         while self._driver:
             count = self._batch(now_s, byte_s)

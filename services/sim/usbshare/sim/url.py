@@ -1,4 +1,4 @@
-"""`sim://` URLs: a simulated controller wherever a device path is taken."""
+"""`sim://` URLs: a simulated controller wherever a device path is accepted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class SimUrl:
-    """What a `sim://` URL asks for."""
+    """The parts of a `sim://` URL."""
 
     firmware: str
     record: Path | None = None
@@ -26,7 +26,7 @@ class SimUrl:
 def parse_sim_url(url: str) -> SimUrl:
     """Take a URL such as `sim://grbl?record=/tmp/r.jsonl&reset_on_dtr=1` apart.
 
-    Raises InvalidArgumentError, which names the URL and what would be right.
+    Raises InvalidArgumentError, which names the URL and the correct form.
     """
     parts = urlsplit(url)
     if parts.scheme != "sim":

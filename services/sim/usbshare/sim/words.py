@@ -44,7 +44,7 @@ class NonModal(Enum):
 
 @dataclass(slots=True)
 class Line:
-    """One line taken apart; `modes` holds only the modes that it names."""
+    """One parsed line; `modes` holds only the modes that it names."""
 
     modes: dict[str, object] = field(default_factory=dict)
     groups: set[str] = field(default_factory=set)
@@ -90,7 +90,7 @@ _FRACTIONAL = {28, 30, 38, 43, 61, 90, 91, 92}
 
 
 def parse_words(text: str) -> Line:
-    """Take a cleaned line apart; raises GcodeError."""
+    """Parse a cleaned line; raises GcodeError."""
     line, at = Line(), 0
     values = line.values
     for match in _WORD.finditer(text):

@@ -1,4 +1,4 @@
-"""The USB service's configuration: what of the TOML file it reads."""
+"""The USB service's configuration: its part of the TOML file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Places:
 
     @classmethod
     def of_system(cls) -> Self:
-        """Return those of this computer; USBSHARE_USB_ROOT has others below it, for tests."""
+        """Return this computer's folders; USBSHARE_USB_ROOT sets another root, for tests."""
         root = os.environ.get("USBSHARE_USB_ROOT")
         return cls(Path(root) / "sys", Path(root) / "proc") if root else cls()
 

@@ -21,7 +21,7 @@ _DEVICE = re.compile(r"[0-9]+|/dev/.+")
 
 
 def check_source(source: str) -> str:
-    """Return the source if it is well formed; raises ConfigError with what would be."""
+    """Return the source if it is well formed; raises ConfigError with the correct form."""
     url = _URL.fullmatch(source)
     if not source.strip():
         raise ConfigError("a source must be a device, a file or a URL, not empty")

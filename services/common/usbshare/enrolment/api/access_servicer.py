@@ -1,4 +1,4 @@
-"""The RPCs about who else may do what, and what was done: unpack, one call, pack."""
+"""The RPCs about identities, invitations and the audit log: unpack, one call, pack."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SiteOfService:
 
 
 class SiteAccessServicer(AccessServicer):
-    """Adds what administrators ask for; `site` None: plaintext, which has no identities."""
+    """Adds the RPCs for administrators; `site` None: plaintext, which has no identities."""
 
     def __init__(
         self, *args: Any, site: SiteOfService | None, reader: OwnThread, changes: OwnThread
@@ -128,7 +128,7 @@ class SiteAccessServicer(AccessServicer):
     async def WatchAudit(
         self, request: pb.WatchAuditRequest, context: Context
     ) -> AsyncIterator[pb.WatchAuditResponse]:
-        """Send the newest lines, then each new one; what a slow reader misses stays on the disk."""
+        """Send the newest lines, then each new one; missed ones stay on the disk."""
         caller, site = self._asked(context)
         selection, newest = _selection(request), min(request.newest or USUAL_NEWEST, MOST_NEWEST)
         with self._reading(caller):
@@ -142,11 +142,11 @@ class SiteAccessServicer(AccessServicer):
                         if message.entries or message.lost:
                             yield message
             finally:
-                with suppress(RuntimeError):  # the service has ended meanwhile
+                with suppress(RuntimeError):  # the service has ended in the meantime
                     self._reader.submit(logs.close)
 
     async def _read(self, news: Callable[[], News]) -> list[pb.WatchAuditResponse]:
-        """Return what there is as messages, made in the thread: 500 lines take milliseconds."""
+        """Return the lines as messages, made in the thread: 500 lines take milliseconds."""
         try:
             return await self._reader.run(
                 lambda: [*pack.audit_responses(news(), lambda: time.sleep(_REST_S))]

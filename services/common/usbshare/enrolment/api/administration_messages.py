@@ -1,4 +1,4 @@
-"""Who is in a site and what was done, as access.proto has it."""
+"""Identities, invitations and audit lines as messages of access.proto."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def revoked(done: Revoked) -> pb.RevokeIdentityResponse:
 
 
 def audit_responses(news: News, rest: Callable[[], None]) -> Iterator[pb.WatchAuditResponse]:
-    """Yield lines of the logs, in messages that every client takes; at least one.
+    """Yield lines of the logs, in messages small enough for every client; at least one.
 
     `rest` is called after each 50 lines: for a thread, which lets others run.
     """

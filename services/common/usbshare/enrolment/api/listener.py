@@ -1,4 +1,4 @@
-"""The listener for those who have an invitation and no certificate: there while one is open."""
+"""The listener for computers with an invitation and no certificate: open while an invitation is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POLL_S = 0.25
 LONGEST_PAUSE_S = 5.0
 GRACE_S = 2.0
 LONGEST_REQUEST_BYTES = 32 * 1024
-# Calls that have not sent their request have a place too, for seconds.
+# Calls that have not sent their request occupy a place too, for seconds.
 MOST_AT_ONCE = 256
 _OPTIONS: tuple[tuple[str, int], ...] = (
     *QUIET_KEEPALIVE,
@@ -102,7 +102,7 @@ class EnrolmentListener:
             places, credentials = await in_thread(self._prepare)
             await self._open(places, credentials)
         except (ConfigError, OSError) as error:
-            # Usual where another service of this host was quicker.
+            # Normal if another service of this host was quicker.
             _log.debug("enrolment is not open here: %s", error)
             self._next_try_at = asyncio.get_running_loop().time() + self._pause_s
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
@@ -142,6 +142,7 @@ class EnrolmentListener:
 
 
 def _credentials(site: Site) -> grpc.ServerCredentials:
-    # The authorities go along, so that a newcomer finds the one that its invitation names.
+    # The chain includes the authorities, so that a newcomer finds the one that its invitation
+    # names.
     chain = site.server_certificate.read_bytes() + site.ca_certificate.read_bytes()
     return grpc.ssl_server_credentials([(site.server_key.read_bytes(), chain)])

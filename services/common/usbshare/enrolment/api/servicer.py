@@ -26,9 +26,9 @@ MOST_AT_ONCE = 8
 
 
 class EnrolmentServicer(EnrolmentServiceServicer):
-    """Lets those in who have an invitation.
+    """Enrols the holders of invitations.
 
-    Strangers need no certificate here, and must not keep others out: see `WaitingRoom`.
+    Callers need no certificate here, and must not keep others out: see `WaitingRoom`.
     """
 
     def __init__(self, enroller: Enroller) -> None:
@@ -37,7 +37,7 @@ class EnrolmentServicer(EnrolmentServiceServicer):
         self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def Enrol(self, request: pb.EnrolRequest, context: _Context) -> pb.EnrolResponse:
-        """Trade a token for a certificate."""
+        """Exchange a token for a certificate."""
         arguments = (request.token, request.certificate_request, _address(context.peer()))
         async with self._at_once:
             enrolled = await in_thread(self._enroller.enrol, *arguments)
@@ -65,7 +65,7 @@ class EnrolmentServicer(EnrolmentServiceServicer):
 
 
 class WaitingRoom:
-    """Calls whose request has not come: each for seconds, and the oldest makes room for a new one.
+    """Calls whose request has not arrived: each stays for seconds, the oldest makes room.
 
     A legitimate caller sends its request at once, so it waits for no other.
     """
@@ -94,7 +94,7 @@ class WaitingRoom:
 
 
 def add_to_server(servicer: EnrolmentServicer, server: grpc.aio.Server) -> None:
-    """Register the servicer, with a handler that runs before the request is there.
+    """Register the servicer, with a handler that runs before the request has arrived.
 
     On the wire it is the same call: gRPC waits indefinitely for the request of a unary handler.
     """

@@ -114,7 +114,7 @@ class PosixDevice:
         self._control.start()
 
     def write(self, data: bytes) -> int:
-        """Hand over as many bytes as fit now and return how many; less calls `writable` later."""
+        """Hand over what fits now, return how many bytes; if not all, `writable` follows later."""
         if self._descriptor == _CLOSED:
             self._require_open()
         if self._changes:  # the kernel would hold the loop until the settings have changed
@@ -153,11 +153,11 @@ class PosixDevice:
         self._read_if_wanted()
 
     def discard_output(self) -> None:
-        """Throw away what was handed over and has not left."""
+        """Discard bytes that were handed over and have not left."""
         self._flush(termios.TCOFLUSH)
 
     def discard_input(self) -> None:
-        """Throw away what was received and not delivered."""
+        """Discard bytes that were received and not delivered."""
         self._require_open()
         self._must_discard_input = self._changes > 0  # the kernel would hold the loop until then
         if not self._must_discard_input:

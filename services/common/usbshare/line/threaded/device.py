@@ -117,7 +117,7 @@ class ThreadedDevice:
         self._start(port, control)
 
     def write(self, data: bytes) -> int:
-        """Hand over as many bytes as fit now and return how many; less calls `writable` later."""
+        """Hand over what fits now, return how many bytes; if not all, `writable` follows later."""
         return self._require_open().writer.write(data)
 
     def unsent_bytes(self) -> int:
@@ -141,7 +141,7 @@ class ThreadedDevice:
         self._submit(opened.purging, opened.writer.purge)
 
     def discard_input(self) -> None:
-        """Throw away what was received and not delivered."""
+        """Discard bytes that were received and not delivered."""
         opened = self._require_open()
         opened.reader.discard()
         if self._held:

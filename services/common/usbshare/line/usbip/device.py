@@ -118,7 +118,7 @@ class UsbipDevice:
             raise
 
     def write(self, data: bytes) -> int:
-        """Hand over as many bytes as fit now and return how many; less calls `writable` later."""
+        """Hand over what fits now, return how many bytes; if not all, `writable` follows later."""
         port = self._require_open()
         try:
             return port.write(data)
@@ -148,7 +148,7 @@ class UsbipDevice:
             self._fail(error)
 
     def discard_input(self) -> None:
-        """Throw away what was received and not delivered."""
+        """Discard bytes that were received and not delivered."""
         self._require_open().discard_input()
 
     async def configure(self, settings: LineSettings) -> LineSettings:

@@ -1,4 +1,4 @@
-"""A command line as it was said, to be said again by who starts the program."""
+"""The options of a command line, to be repeated by the unit that starts the program."""
 
 from __future__ import annotations
 

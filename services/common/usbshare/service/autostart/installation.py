@@ -1,4 +1,4 @@
-"""Puts a unit where systemd finds it, and has it started."""
+"""Installs a systemd unit and starts it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from usbshare.base.errors import ConfigError, UsbshareError
 SYSTEM_FOLDER = Path("/etc/systemd/system")
 # Where ProtectHome= lets a unit see nothing.
 _HOMES = ("/home/", "/root/", "/run/user/")
-_TIMEOUT_S = 200.0  # more than a unit of ours may take to start
+_TIMEOUT_S = 200.0  # longer than a unit of ours may take to start
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ class Manager:
         return Path(config) / "systemd" / "user"
 
     def command(self, *words: str) -> list[str]:
-        """Return the command line that asks it for something."""
+        """Return the systemctl command line for these arguments."""
         return ["systemctl", *(["--user"] if self.is_user else []), *words]
 
 
 def install(
     manager: Manager, name: str, text: str, *, starts: bool, tell: Callable[[str], None]
 ) -> None:
-    """Write the unit and have it start now and with the computer; raises UsbshareError."""
+    """Write the unit, start it, and enable it at boot; raises UsbshareError."""
     path = manager.folder / f"{name}.service"
     _write(path, text)
     tell(f"written: {path}")
@@ -92,7 +92,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _runs(manager: Manager) -> bool:
-    """Return whether there is a systemd that can be asked."""
+    """Return whether systemd is running."""
     if shutil.which("systemctl") is None:
         return False
     asked = manager.command("show", "--property=Version")

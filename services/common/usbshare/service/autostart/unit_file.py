@@ -1,4 +1,4 @@
-"""The texts of systemd units: those that are shipped, for the program and user that are meant."""
+"""The texts of systemd units: the shipped ones, adapted to a program and a user."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-# What a user's own manager cannot or need not do: it is that user already, in that user's folders.
+# Not possible or not needed in a user's own manager, which runs as that user.
 _SYSTEM_ONLY = (
     "User",
     "SupplementaryGroups",
@@ -49,7 +49,7 @@ def user_unit(shipped: str, command: Sequence[str]) -> str:
 
 
 def user_of(unit: str) -> str:
-    """Return whom a unit runs as; empty where it does not say."""
+    """Return the user that a unit runs as; empty if it names none."""
     found = re.search(r"(?m)^User=(.*)$", unit)
     return found[1] if found else ""
 
@@ -71,7 +71,7 @@ def _is_system_only(key: str) -> bool:
 
 
 def _quoted(word: str) -> str:
-    """Return a word as systemd takes it apart: specifiers, variables and spaces are text."""
+    """Return a word quoted for systemd: specifiers, variables and spaces are literal."""
     word = word.replace("%", "%%").replace("$", "$$")
     if _PLAIN.fullmatch(word):
         return word

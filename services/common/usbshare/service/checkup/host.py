@@ -1,4 +1,4 @@
-"""Whether this host can serve: its certificates, its rules and the address where it listens."""
+"""Whether this host can serve: its certificates, its rules and its listen address."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ def judge_address(listen: str, bundle_path: Path) -> Judgement:
 
 
 def own_address(host: str) -> str:
-    """Return where this computer reaches what listens there."""
+    """Return the address at which this computer reaches a listener there."""
     address = parse_address(host)
     return "127.0.0.1" if address is not None and address.is_unspecified else host
 
 
 def _who_answers(target: Target, bundle_path: Path) -> str:
-    """Return which service of ours answers, empty if it is none."""
+    """Return which usbshare service answers, empty if none does."""
     try:
         finding = probe(target, ClientBundle.load(bundle_path), _PROBE_S).finding
     except ConfigError:

@@ -1,4 +1,4 @@
-"""The steps of a service's doctor that are about its configuration and its site."""
+"""The doctor's steps about a service's configuration and site."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TableT = TypeVar("TableT", bound=Table)
 
 
 def read_settings(config: Path | None, model: type[TableT]) -> tuple[TableT, Judgement]:
-    """Return the settings, and what is to be said of their file: a bad one is no error here."""
+    """Return the settings and a finding about their file: a bad one is not an error here."""
     try:
         if path := find_config(config):
             return load_config(path, model), fine(f"{path}: correct")
@@ -49,7 +49,7 @@ def site_steps(configuration: Judgement, site: Site, names: list[str]) -> Iterat
 
 
 def threaded_step(name: str, judge: Callable[[], Judgement], *needs: str) -> Step:
-    """Return a step that looks in a thread, since files and sockets may take their time."""
+    """Return a step that runs in a thread, since files and sockets may be slow."""
 
     def judging() -> Awaitable[Judgement]:
         return in_thread(judge)

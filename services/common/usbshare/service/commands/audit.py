@@ -1,4 +1,4 @@
-"""`audit` of every service's command line: is the log whole, and what does it say."""
+"""The `audit` commands of every service: whether the log is complete, and its contents."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class _Anchor(click.ParamType[tuple[str, Tip]]):
     def convert(
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Tip]:
-        """Return the log's name, empty if none is said, and the tip."""
+        """Return the log's name, empty if none is given, and the tip."""
         found = _ANCHOR.fullmatch(value)
         if found is None:
             self.fail(f"{value!r} is not a number, a colon and 64 hex digits", param, ctx)
@@ -137,7 +137,7 @@ class _Since(click.ParamType[datetime]):
     def convert(
         self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """Return a moment: so long ago, or a date or time of this computer's zone."""
+        """Return a point in time: a duration ago, or a local date or time."""
         if isinstance(value, datetime):
             return value
         if found := re.fullmatch(r"(\d{1,6})([smhdw])", value):
@@ -168,7 +168,7 @@ def _all_are_missing() -> bool:
 def _with_missing(
     logs: list[LogFiles], path: Path | None, moved: Callable[[], None]
 ) -> tuple[list[LogFiles], list[Sighting]]:
-    """Return the logs, also those that only others mention, and what they say of each other."""
+    """Return the logs, including those known only from others, and their mutual records."""
     if path is not None:
         return logs, []
     seen: list[Sighting] = []
@@ -230,7 +230,7 @@ def _entries(logs: list[LogFiles], selection: Selection, folders: Folders) -> It
 
 
 def _followed(path: Path | None, selection: Selection, folders: Folders) -> Iterator[Entry]:
-    """Yield existing and new lines until cancelled, also of logs that are begun later."""
+    """Yield existing and new lines until cancelled, including those of logs created later."""
     logs = folders.run(lambda: logs_in(audit_folder()) if path is None else _logs(path))
     shown: dict[str, int] = {}
     with ExitStack() as stack:

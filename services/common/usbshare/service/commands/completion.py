@@ -9,7 +9,7 @@ _CLASSES = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
 
 def completion_command(program: str) -> click.Command:
-    """Return the command that prints them; each is for a file that the shell reads at its start."""
+    """Return the command that prints them, for a file that the shell reads when it starts."""
 
     @click.command("completion", short_help="Print a shell's completion script for this program.")
     @click.argument("shell", type=click.Choice(list(_CLASSES)))

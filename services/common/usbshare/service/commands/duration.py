@@ -18,7 +18,7 @@ class Duration(click.ParamType[timedelta]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
-        """Read it; a wrong one is bad usage."""
+        """Read the value; a wrong one is bad usage."""
         if isinstance(value, timedelta):
             return value
         try:

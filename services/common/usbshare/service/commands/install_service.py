@@ -1,4 +1,4 @@
-"""`install-service`, the same for every program; it starts the command line that it was given."""
+"""`install-service`, the same for every program; the unit repeats the given command line."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SYSTEM, USER, WINDOWS = "system", "user", "windows"
 class Shipped:
     """A program with the unit that is shipped with it in a package.
 
-    `kind`: which manager it usually is for. `always`: options that it is always started with.
-    `is_a_persons`: it works with somebody's own certificate, so it runs as that user.
+    `kind`: the usual manager. `always`: options that it is always started with. `is_a_persons`: it
+    uses a person's own certificate, so it runs as that user.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Shipped:
 
 
 def install_service(shipped: Shipped, tell: Callable[[str], None]) -> click.Command:
-    """Return the command that has a program start with the computer."""
+    """Return the command that makes a program start with the computer."""
 
     @click.command("install-service", short_help="Start at boot, from now on.")
     @click.option(

@@ -1,4 +1,4 @@
-"""What the `pki` commands work on: the site, the settings and the audit log of this computer."""
+"""The site, the settings and the audit log of this computer, for the `pki` commands."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def load_settings(config: Path | None) -> PkiSettings:
 def made_site(tls: TlsTable) -> Site:
     """Return the site of this computer, made and renewed as at the start of a service.
 
-    ConfigError where there would be two then.
+    ConfigError if that would be a second site.
     """
     _require_no_units_site(config_folder())
     life = timedelta(days=tls.certificate_days)
@@ -80,7 +80,7 @@ def known_site() -> Site:
 
 
 def _require_no_units_site(folder: Path) -> None:
-    """Raise ConfigError where this is none, and the services that systemd starts have one."""
+    """Raise ConfigError if there is no site here, but the services that systemd starts have one."""
     if folder == UNITS_HOME or _has_site(folder) or not UNITS_HOME.exists():
         return
     command = shlex.join([program_path(Path(sys.argv[0]).name), *sys.argv[1:]])
@@ -95,7 +95,7 @@ def _has_site(folder: Path) -> bool:
 
 
 def known_identity(site: Site, name: str) -> str:
-    """Return the URI of a name that somebody of the site has, or of a whole URI; NotFoundError."""
+    """Return the URI of a name or URI that the site knows; NotFoundError otherwise."""
     uri = identity_uri(site.id, name)
     known = read_identities(registry_path(site.folder))
     if uri in known or name.startswith(SCHEME) or name in BUILT_IN:
@@ -105,8 +105,8 @@ def known_identity(site: Site, name: str) -> str:
 
 
 def revocable_identity(site: Site, name: str) -> str:
-    """Return the same, also for a name that an open invitation is for; NotFoundError."""
-    with suppress(ConfigError):  # who cannot be read may be invited
+    """Return the same, also for the name of an open invitation; NotFoundError otherwise."""
+    with suppress(ConfigError):  # if invitations cannot be read, there may be one
         given = read_invitations(invitations_path(site.folder))
         now = datetime.now(UTC)
         if any(each.name == name and each.is_open(now) for each in given):
@@ -120,7 +120,7 @@ def command_log() -> AuditLog:
 
 
 def administrator() -> str:
-    """Return who types the commands, for the audit log: a user of this computer."""
+    """Return the user who runs the command, for the audit log."""
     try:
         return f"local:{getpass.getuser()}"
     except (OSError, KeyError):  # a user without a name, as in a container

@@ -1,4 +1,4 @@
-"""The `pki` commands of a service: who is let in, who is in, who is out."""
+"""The `pki` commands of a service: invitations, identities, revocation."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def invite(
         lambda: make_invitation(site, name, group, where, port, now, now + expires, service_port)
     )
     answered(lambda: _note(site, invitation))
-    # Anyone who has the string may use it: it is printed once it works, if it does soon.
+    # Anyone who has the string may use it, so it is printed once it works, if that is soon.
     answer = wait_for_answer(site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(POLL_S))
     click.echo(invitation.encode())
     if not no_qr:
@@ -195,7 +195,7 @@ def _say_if_unreachable(
 
 
 def wait_until_used(tell: Callable[[str], None], site: Site, invitation: Invitation) -> bool:
-    """Return whether the invitation was used, once it is over."""
+    """Return whether the invitation was used, once it has ended."""
     uri = identity_uri(site.id, invitation.name)
     former = read_identities(registry_path(site.folder)).get(uri)
     while (given := _state(site, invitation)) and given.is_open(datetime.now(UTC)):
@@ -211,7 +211,7 @@ def wait_until_used(tell: Callable[[str], None], site: Site, invitation: Invitat
 
 
 def _record_after(former: IdentityRecord | None, site: Site, uri: str) -> IdentityRecord | None:
-    """Return the identity's new record, which follows the use of its invitation."""
+    """Return the identity's new record, which appears after its invitation is used."""
     end = time.monotonic() + ANSWER_S
     while (record := read_identities(registry_path(site.folder)).get(uri)) == former:
         if time.monotonic() >= end:

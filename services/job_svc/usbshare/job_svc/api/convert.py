@@ -72,7 +72,7 @@ def file_message(file: StoredFile) -> pb.File:
 
 
 def watch_message(shown: Shown, job: Job, place: int) -> pb.WatchJobsResponse:
-    """Return what a watcher is told of a job."""
+    """Return a job's news for a watcher."""
     return pb.WatchJobsResponse(change=_CHANGES[shown], job=job_message(job, place))
 
 
@@ -97,7 +97,7 @@ def reason_of(text: str) -> str:
 
 
 def order(request: pb.EnqueueRequest, port_id: str, file: StoredFile, submitter: Person) -> Order:
-    """Return what a client asks for as an order of a job; InvalidArgumentError names the field."""
+    """Return a client's request as an order for a job; InvalidArgumentError names the field."""
     _require_bytes(request.request_id, "request_id", LONGEST_REQUEST_ID_BYTES)
     if abs(request.priority) > HIGHEST_PRIORITY:
         raise InvalidArgumentError(

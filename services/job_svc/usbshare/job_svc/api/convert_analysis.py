@@ -1,4 +1,4 @@
-"""What a file does on a machine, as protobuf says it."""
+"""The result of an analysis as a message."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SEVERITIES = {Severity.WARNING: pb.SEVERITY_WARNING, Severity.ERROR: pb.SEVERIT
 
 
 class PreviewAsked(TypedDict):
-    """What a preview is to be."""
+    """The parameters of a preview."""
 
     as_json: bool
     width_px: int
@@ -27,7 +27,7 @@ class PreviewAsked(TypedDict):
 
 
 def preview_asked(request: pb.GetPreviewRequest) -> PreviewAsked:
-    """Return the order of a preview, width in pixels; InvalidArgumentError names the field."""
+    """Return the parameters of a preview; InvalidArgumentError names the field."""
     least, most = WIDTHS_PX
     if request.width_px and not least <= request.width_px <= most:
         raise InvalidArgumentError(f"width_px is {request.width_px}; {least} to {most} are allowed")
@@ -38,7 +38,7 @@ def preview_asked(request: pb.GetPreviewRequest) -> PreviewAsked:
 
 
 async def pieces_of(path: Path) -> AsyncIterator[bytes]:
-    """Yield what a file holds, in pieces of a message."""
+    """Yield the contents of a file, in pieces that fit a message."""
     with await in_thread(path.open, "rb") as file:
         while piece := await in_thread(file.read, PIECE_BYTES):
             yield piece

@@ -1,4 +1,4 @@
-"""The service's counters for Prometheus, read when they are asked for."""
+"""The service's counters for Prometheus, read at each scrape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from usbshare.job_svc.storage.job import JobState
 
 
 class JobCollector(Collector):
-    """Reads what there is at the moment of a scrape."""
+    """Reads the current values at each scrape."""
 
     def __init__(self, spool: Spool, condition: Condition) -> None:
         self._spool = spool

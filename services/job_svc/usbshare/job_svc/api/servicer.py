@@ -37,7 +37,7 @@ ANALYSIS_NEWS_S = 0.5
 
 
 class JobServicer(JobServiceServicer):
-    """Maps RPCs to the spool and to what runs."""
+    """Maps RPCs to the spool and the runner."""
 
     def __init__(
         self,
@@ -184,11 +184,11 @@ class JobServicer(JobServiceServicer):
     async def Analyse(
         self, request: pb.AnalyseRequest, context: Context
     ) -> AsyncIterator[pb.AnalyseResponse]:
-        """Stream how far an analysis is, then what it found."""
+        """Stream the progress of an analysis, then its result."""
         port_id, sha256, _ = await self._meant(request, context)
         passes = convert.passes_of(request.passes)
         while not (task := self._analyses.of(sha256, port_id, passes)).done():
-            # It is begun again when the machine tells of itself meanwhile.
+            # It starts over if the machine reports its settings meanwhile.
             await asyncio.wait((task,), timeout=ANALYSIS_NEWS_S)
             if not task.done():
                 done = self._analyses.lines_done(sha256, port_id, passes)

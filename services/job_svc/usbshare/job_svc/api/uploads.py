@@ -1,4 +1,4 @@
-"""A file that arrives: pieces are written in groups, and acknowledged once they are on the disk."""
+"""An upload: pieces are written in groups, and acknowledged once they are on the disk."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def take_file(files: Files, context: Context) -> StoredFile | None:
 
 
 async def _take_pieces(files: Files, upload: PartialFile, context: Context) -> StoredFile:
-    """Write what one task reads; a client that goes leaves what was written for later."""
+    """Write what one task reads; if the client leaves, what was written is kept for later."""
     waiting: asyncio.Queue[bytes | None] = asyncio.Queue(GROUP)
     reading = asyncio.create_task(_read_pieces(context, upload, waiting), name="read an upload")
     try:
@@ -68,7 +68,7 @@ async def _take_pieces(files: Files, upload: PartialFile, context: Context) -> S
 
 
 async def _group(waiting: asyncio.Queue[bytes | None], reading: asyncio.Task[None]) -> list[bytes]:
-    """Return all pieces that wait, one at least; raises what ended the reading."""
+    """Return all waiting pieces, at least one; raises the error that ended the reading."""
     if waiting.empty() and reading.done():
         waiting.put_nowait(None)
     group = [await waiting.get()]

@@ -1,1 +1,1 @@
-"""What `job-svc doctor` looks at."""
+"""The checks of `job-svc doctor`."""

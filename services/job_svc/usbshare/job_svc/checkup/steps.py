@@ -28,7 +28,7 @@ _SERIAL = "start it (`systemctl start serial-svc`), or set [serial] target; see 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What is looked at; `folder`: where the service keeps what it keeps."""
+    """The inputs of the checks; `folder`: where the service keeps its files."""
 
     settings: Settings
     configuration: Judgement
@@ -37,7 +37,7 @@ class Examined:
 
 
 def examined(config: Path | None, listen: str | None) -> Examined:
-    """Gather what is to be looked at; a bad configuration is a finding, not an error."""
+    """Gather the inputs; a bad configuration is a finding, not an error."""
     settings, configuration = read_settings(config, Settings)
     if listen is not None:
         job = settings.job.model_copy(update={"listen": listen})

@@ -1,1 +1,1 @@
-"""Jobs as a pure state machine: states, places, and what may start by itself."""
+"""Jobs as a pure state machine: states, places, and automatic starts."""

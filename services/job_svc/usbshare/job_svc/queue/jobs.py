@@ -1,7 +1,7 @@
 """Every job of the host and its state machine; pure.
 
-A job starts because somebody starts it, or because the one before it was started with
-`auto_advance` and is finished: a stop, an error, a fault and a restart of the service end that.
+A job starts when a person starts it, or when the previous one was started with `auto_advance` and
+has finished; a stop, an error, a fault or a restart of the service ends that.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ class Jobs:
         return ended
 
     def after(self, job: Job) -> Job | None:
-        """Return the job that starts by itself after one, None where none may."""
+        """Return the job that starts automatically after one, None if none may."""
         if not (job.state is JobState.FINISHED and job.auto_advance):
             return None
         waiting = self.queued(job.port_id)

@@ -14,7 +14,7 @@ MOST_WATCHERS = 256
 
 
 class Shown(Enum):
-    """What a watcher is told of a job."""
+    """A job's news for a watcher."""
 
     EXISTING = "existing"
     ADDED = "added"

@@ -30,10 +30,10 @@ Key = tuple[str, str, int]
 
 
 class Analyses:
-    """One analysis at a time, in a process of its own; those that were asked for last are kept.
+    """One analysis at a time, in a separate process; the latest results are kept.
 
-    One that a start waits for is begun at once, beside another: nobody's start waits for the
-    analysis of somebody else's file.
+    An analysis that a start waits for begins at once, beside another one: no start waits for the
+    analysis of another user's file.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Analyses:
             self._forget(key)
 
     def of(self, sha256: str, port_id: str, passes: int) -> asyncio.Task[Analysis]:
-        """Return the analysis of a file, begun if need be; the task goes on if nobody waits."""
+        """Return the analysis of a file, started if necessary; its task needs no waiter."""
         key = (sha256, port_id, min(passes, 2))
         firmware = foreign_firmware(self._port(port_id))
         if key in self._found and self._firmware.get(key) != firmware:
-            self._forget(key)  # the machine is known better by now
+            self._forget(key)  # more is known about the machine by now
         task = self._found.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = asyncio.create_task(self._analyse(key), name=f"analyse {sha256[:12]}")
@@ -74,7 +74,7 @@ class Analyses:
         return task
 
     def hurry(self, sha256: str, port_id: str, passes: int) -> None:
-        """Let an analysis begin now, if it waits for another."""
+        """Start an analysis now, if it waits for another."""
         self._turns.hurry((sha256, port_id, min(passes, 2)))
 
     def lines_done(self, sha256: str, port_id: str, passes: int) -> int:

@@ -52,7 +52,7 @@ class Condition:
             self.damaged = tuple(await in_thread(self.kept_aside))
 
     async def follow(self) -> None:
-        """Look again and again, until cancelled."""
+        """Poll until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
             await self.look()

@@ -1,9 +1,8 @@
 """One job on one machine, from its first line to its end.
 
-The job follows the port: held when it is, running again when it is let go, whoever does
-that. It ends with the first of these: all lines executed (FINISHED); a line that the firmware
-rejected, an alarm, a stop, a reset (FAILED); a lost device or serial service (INTERRUPTED); a
-person (CANCELLED).
+The job follows the port: it is held and resumed with the port, whoever does that. It ends with the
+first of these: all lines executed (FINISHED); a line that the firmware rejected, an alarm, a stop,
+a reset (FAILED); a lost device or serial service (INTERRUPTED); a person (CANCELLED).
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from usbshare.line.stop_actions import StopAction
 
 _log = logging.getLogger(__name__)
 POLL, POLL_S = b"?", 0.2
-MOST_AWAY_S = 60.0  # twice the usual window in which a session is taken up
+MOST_AWAY_S = 60.0  # twice the usual window for resuming a session
 MOST_REPORT_BYTES = 512
 TELL_S = 0.1
 # How long what is told of the port may come after what became of its lines.
@@ -126,7 +125,7 @@ class JobRun:
             self._end.set_result(End(state, reason, resets))
 
     def will_be_held(self, reason: str) -> None:
-        """Note why we are about to ask for a hold: the port tells of it before the answer comes."""
+        """Note why we request a hold: the port reports it before the answer arrives."""
         self._own_reason = reason
 
     def held_by_us(self, reason: str, number: int) -> None:
@@ -230,7 +229,7 @@ class JobRun:
         self._look_for_the_end()
 
     async def _poll(self) -> None:
-        """Ask for status reports; a link that is away for longer than it may will not be back."""
+        """Ask for status reports; a link that is down for too long is lost."""
         away_s = 0.0
         while True:
             away_s = 0.0 if self._stream.is_connected else away_s + POLL_S
@@ -245,7 +244,7 @@ class JobRun:
             self._told.progressed(self._progress.progress())
             await asyncio.sleep(TELL_S)
 
-    # What the stream tells: a `LineListener`.
+    # Events of the stream: a `LineListener`.
 
     def port_changed(self, port: RemotePort) -> None:
         """Follow the port."""
@@ -293,7 +292,7 @@ class JobRun:
             self._doubts(answer.message or f"its lines were {answer.outcome}")
 
     def device_said(self, data: bytes) -> None:
-        """Find the status reports among what the machine says."""
+        """Find the status reports in the machine's output."""
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = rest[-MOST_REPORT_BYTES:]
         for line in lines:

@@ -38,7 +38,7 @@ class SerialLink:
         self._acts = _Kept(self._connect)
 
     async def prepare(self) -> None:
-        """Have a certificate of the job service's own, if it has none; raises ConfigError."""
+        """Create a certificate for the job service, if it has none; raises ConfigError."""
         if self._site is not None:
             await in_thread(ensure_job_identity, self._site)
 
@@ -111,7 +111,7 @@ class _Kept:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[SerialClient]:
-        """Lend the connection; what the caller may not be told of connections becomes ours."""
+        """Lend the connection; raises DeviceError if the service refuses it."""
         if self._client is None:
             self._client = await self._connect()  # type: ignore[misc]  # a coroutine
         client: SerialClient = self._client

@@ -1,4 +1,4 @@
-"""Jobs that are being started: one a port, each of which can be called off until it runs."""
+"""Jobs that are being started: one for each port, which can be called off until it runs."""
 
 from __future__ import annotations
 

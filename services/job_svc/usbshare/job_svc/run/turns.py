@@ -1,4 +1,4 @@
-"""Turns for work that takes a core for a while; who is in a hurry waits for none."""
+"""Turns for work that keeps a core busy; urgent work does not wait."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """Lets one in after the other, in order; `hurry` lets one in at once, beside whoever is in."""
+    """Admits one task at a time, in order; `hurry` admits one at once, beside the current one."""
 
     def __init__(self) -> None:
         self._is_taken = False
@@ -29,13 +29,13 @@ class Turns:
                 self._pass_on()
 
     def hurry(self, key: Hashable) -> None:
-        """Let who waits with this key in, or who is about to ask for a turn."""
+        """Admit the task that waits with this key, or that is about to ask for a turn."""
         self._hurried.add(key)
         if (waiting := self._waiting.pop(key, None)) is not None and not waiting.done():
             waiting.set_result(False)
 
     async def _admitted(self, key: Hashable) -> bool:
-        """Return once the caller may go on: True with the turn, False beside who has it."""
+        """Return once the caller may continue: True with the turn, False beside its holder."""
         if not self._is_taken:
             self._is_taken = True
             return True

@@ -135,7 +135,7 @@ class JobDatabase:
         return jobs
 
     def _put_back(self, connection: sqlite3.Connection) -> None:
-        """Write all anew, since somebody replaced or removed the file: what is saved would go."""
+        """Write all jobs again after the file was replaced or removed: saved data would be lost."""
         jobs = sqlite3.connect(":memory:", check_same_thread=False)
         connection.backup(jobs)
         self._make_way()
@@ -184,7 +184,7 @@ class JobDatabase:
         return aside
 
     def _free_name(self, why: str) -> Path:
-        """Return a name that none before it has, also of the same second."""
+        """Return an unused name, even within the same second."""
         wanted = f"{DATABASE_FILE}.{why}"
         names = chain([wanted], (f"{wanted}-{number}" for number in count(2)))
         return self._folder / next(

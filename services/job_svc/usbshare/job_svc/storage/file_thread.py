@@ -1,4 +1,4 @@
-"""The files for the event loop: everything that may wait for a disk is done in one thread."""
+"""The file store for the event loop: everything that may wait for a disk runs in one thread."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Files:
         await self._run(self._store.require_room, size_bytes, set(self._needed()))
 
     async def write(self, upload: PartialFile, pieces: Sequence[bytes]) -> int:
-        """Have pieces on the disk; returns how much of the file is."""
+        """Write pieces to the disk; returns how many bytes of the file are there."""
         return await self._run(self._store.write, upload, pieces)
 
     async def finish(self, upload: PartialFile) -> StoredFile:
@@ -74,7 +74,7 @@ class Files:
         return await self._run(self._store.finish, upload)
 
     def leave(self, upload: PartialFile) -> None:
-        """End an upload soon, whatever became of it; never waits."""
+        """End an upload soon, complete or not; never waits."""
         self._uploads -= 1
         self._thread.submit(self._store.leave, upload)
 

@@ -23,9 +23,9 @@ from usbshare.base.paths import make_private
 from usbshare.job_svc.storage.job import StoredFile
 
 MEGABYTE = 1_000_000
-# Left free for the record of the jobs, audit logs and everybody else.
+# Left free for the record of the jobs, the audit logs and other programs.
 KEPT_FREE_BYTES = 64 * MEGABYTE
-# What nobody has made a job of by then goes, and uploads that nobody went on with.
+# Files without a job, and uploads that were not continued, are deleted after this time.
 UNUSED_S = 24 * 3600.0
 _READ_BYTES = 1024 * 1024
 _WHOLE = re.compile(r"([0-9a-f]{64})-(\d{1,12})\.gcode")
@@ -301,7 +301,7 @@ class PartialFile:
         return self.size
 
     def _take_up(self, have_bytes: int) -> int:
-        """Read what is there, as if it came now; what cannot be G-code is begun again."""
+        """Read the existing part as if it arrived now; what cannot be G-code is discarded."""
         done = 0
         while done < have_bytes and (piece := os.read(self._file, min(_READ_BYTES, have_bytes))):
             piece = piece[: have_bytes - done]
@@ -315,7 +315,7 @@ class PartialFile:
 
 @contextmanager
 def _limits(what: str) -> Iterator[None]:
-    """Make a full disk an error that a client understands."""
+    """Turn a full disk into an error that a client understands."""
     try:
         yield
     except OSError as error:

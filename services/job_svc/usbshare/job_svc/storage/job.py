@@ -66,7 +66,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """Who would like to have the port of a job, and when that was said last."""
+    """Who asks for the port of a job, and when they last asked."""
 
     who: str
     at: datetime

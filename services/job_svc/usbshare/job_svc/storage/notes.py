@@ -48,7 +48,7 @@ class JobNotes:
         self._background.put(_key(job_id), partial(self._database.delete, job_id))
 
     async def kept(self, job_id: int, timeout_s: float) -> bool:
-        """Wait until a job is on the disk as it was told last; False if that takes longer."""
+        """Wait until a job's latest state is on the disk; False if that takes too long."""
         return await self._background.kept(_key(job_id), timeout_s)
 
 

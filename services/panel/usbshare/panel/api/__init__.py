@@ -1,1 +1,1 @@
-"""Translates messages of page.proto into calls, and states into messages."""
+"""Converts messages of page.proto into calls, and states into messages."""

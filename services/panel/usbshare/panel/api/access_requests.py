@@ -1,4 +1,4 @@
-"""Who may do what at a host: unpack, calls to the host, pack."""
+"""Requests about access at a host: unpack, calls to the host, pack."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def access_handlers(fleet: Fleet) -> Mapping[str, Handler]:
 
 
 def administration_of(fleet: Fleet, host: str) -> AdministrationClient:
-    """Return the client for a host's administration; raises UsbshareError if there is none."""
+    """Return the client for the administration of a host; raises UsbshareError if there is none."""
     if not host:
         raise InvalidArgumentError("host must be the key of a host: see page.proto")
     place = fleet.followed(host).serial.place

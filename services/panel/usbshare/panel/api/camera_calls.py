@@ -1,4 +1,4 @@
-"""Calls to a camera service whose answers go to pages as they are."""
+"""Calls to a camera service whose answers are passed to pages unchanged."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _HANDED_OVER = "control was handed over"
 
 
 def control_handlers(controls: Controls, jogs: Jogs, acting: Acting) -> Mapping[str, Handler]:
-    """Return the handlers of what needs control."""
+    """Return the handlers of requests that need control."""
 
     def handled(act: Act) -> Handler:
         async def handler(page: Page, asked: Any, request_id: int) -> pb.Answer:

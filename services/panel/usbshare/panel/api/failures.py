@@ -22,7 +22,7 @@ _LAYERS: dict[type[Exception], pb.Layer.ValueType] = {
 
 
 def failure(error: UsbshareError | LinkLostError) -> pb.Failure:
-    """Return an error as a page shows it."""
+    """Return an error as a page displays it."""
     return pb.Failure(
         text=str(error),
         needs_second_factor=isinstance(error, errors.ConfirmationNeededError),

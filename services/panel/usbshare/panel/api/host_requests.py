@@ -18,7 +18,7 @@ from usbshare.panel.socket import Page
 
 
 def host_handlers(fleet: Fleet, save: Callable[[], Awaitable[None]]) -> Mapping[str, Handler]:
-    """Return the handlers of what is about hosts; `save` notes those that were added."""
+    """Return the handlers of requests about hosts; `save` stores the added hosts."""
 
     async def confirm(page: Page, asked: pb.Confirm, request_id: int) -> pb.Answer:
         if not (asked.code.isascii() and asked.code.isdigit()):

@@ -1,4 +1,4 @@
-"""Calls to a job service whose answers go to pages as they are."""
+"""Calls to a job service whose answers are passed to pages unchanged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class JobCalls(JobClient):
     async def analysis(
         self, request: pb.AnalyseRequest, progress: Callable[[int], None]
     ) -> pb.Analysis:
-        """Analyse a file; `progress` gets the number of lines that are done.
+        """Analyse a file; `progress` gets the number of finished lines.
 
         Raises SessionLostError.
         """

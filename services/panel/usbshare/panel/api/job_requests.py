@@ -1,4 +1,4 @@
-"""Calls to job services, passed on as they are: unpack, one call, pack."""
+"""Calls to job services, passed on unchanged: unpack, one call, pack."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def job_handlers(fleet: Fleet) -> Mapping[str, Handler]:
 
 
 def calls_of(fleet: Fleet, host: str) -> JobCalls:
-    """Return the connection to a host's job service; raises why there is none."""
+    """Return the connection to a host's job service; the error says why there is none."""
     calls = fleet.followed(host).job.calls
     if not isinstance(calls, JobCalls):
         raise ConnectionRefusedByPeerError(

@@ -25,7 +25,7 @@ from usbshare.panel.board import Board
 from usbshare.panel.hosts.fleet import Fleet
 from usbshare.panel.jobs.spooled_file import short_name, spooled
 
-# A page of another site cannot send it without asking first, which is refused.
+# A page of another site cannot send it without a preflight request, which is refused.
 HEADER = "X-Usbshare"
 PIECE_BYTES = 64 * 1024
 TOLD_BYTES = 1024 * 1024
@@ -75,7 +75,7 @@ class JobRoutes:
 
     async def _sent(self, request: web.Request) -> RemoteFile:
         host, name = request.query.get("host", ""), request.query.get("name", "program")
-        place = calls_of(self._fleet, host)  # or why there is no job service
+        place = calls_of(self._fleet, host)  # or the error that says why there is no job service
         size = request.content_length
         if size is None:
             raise InvalidArgumentError("the header Content-Length is missing")
@@ -88,7 +88,7 @@ class JobRoutes:
         # A connection of its own, so that no answer about a job waits for pieces of a file.
         calls = JobCalls(place.target, self._fleet.bundle)
         try:
-            await calls.require_room(short_name(name), size)  # before it comes
+            await calls.require_room(short_name(name), size)  # before it arrives
             async with spooled(name, size, _pieces(request, tell)) as kept:
                 uploader = Uploader(calls, kept, lambda done: tell(size + done), lambda _: None)
                 return await uploader.send()

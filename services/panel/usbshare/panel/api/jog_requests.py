@@ -66,7 +66,7 @@ def _made_at(asked: pb.Jog) -> float:
 
 
 def tell_ended(jog: Jog) -> None:
-    """Tell the page of a jog that it has ended."""
+    """Notify the page of a jog that it has ended."""
     page = jog.lease.page
     if not isinstance(page, Page):
         return

@@ -26,7 +26,7 @@ def request(frame: str) -> pb.Request:
 
 
 def request_id(frame: str) -> int:
-    """Return the number of a request that cannot be read otherwise, 0 if it has none."""
+    """Return the number of an otherwise unreadable request, 0 if it has none."""
     try:
         told = json.loads(frame)
         number = int(told.get("id", 0))

@@ -25,7 +25,7 @@ _RESULTS = {
 def own_handlers(
     own: OwnComputer, fleet: Fleet, enrolled: Callable[[EnrolledView], Awaitable[None]]
 ) -> Mapping[str, Handler]:
-    """Return the handlers; `enrolled` is told that this computer has a new certificate."""
+    """Return the handlers; `enrolled` is called when this computer has a new certificate."""
 
     async def read_invitation(page: Page, asked: pb.ReadInvitation, request_id: int) -> pb.Answer:
         require_local(page)

@@ -38,7 +38,7 @@ _SOURCES = {
     Source.STATIC: discovery_pb2.SOURCE_STATIC,
     Source.LOCAL: discovery_pb2.SOURCE_LOCAL,
 }
-# How much of the age of what was heard is worth a message.
+# A change of the age by this much is worth a message.
 _AGE_STEP_S = 10.0
 
 

@@ -1,4 +1,4 @@
-"""Calls to a serial service whose answers go to pages as they are."""
+"""Calls to a serial service whose answers are passed to pages unchanged."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SerialCalls(SerialClient):
     async def machine_reports(
         self, port_id: str, interval_s: float
     ) -> AsyncGenerator[SeenMachine, None]:
-        """Yield what a machine is doing, at each interval; raises UsbshareError."""
+        """Yield reports of a machine at intervals; raises UsbshareError."""
         call = self._stub.WatchMachine(watch_request(port_id, interval_s))
         async with streamed(call, self.explain):
             while isinstance(reply := await call.read(), pb.WatchMachineResponse):
@@ -62,7 +62,7 @@ class SerialCalls(SerialClient):
         return SeenRights(as_who_am_i(reply), reply)
 
     async def confirm(self, code: str) -> access_pb2.ConfirmResponse:
-        """Confirm the second factor; the answer says until when."""
+        """Confirm the second factor; the answer has the end of the confirmation."""
         request = access_pb2.ConfirmRequest(code=code)
         try:
             return await self._access.Confirm(request, timeout=CALL_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Requests for what only one page shows: consoles, round trips, audit logs."""
+"""Requests for content that only one page shows: consoles, round trips, audit logs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ORIGINS = {
 def show_handlers(
     controls: Controls, observers: Observers, latencies: ShownLatencies, audits: ShownAudits
 ) -> Mapping[str, Handler]:
-    """Return the handler of what a page shows."""
+    """Return the handler of these requests."""
     shown: dict[Page, set[MachineKey]] = {}
 
     def hide(page: Page, keys: set[MachineKey]) -> None:
@@ -53,7 +53,7 @@ def show_handlers(
         hide(page, shown.get(page, set()) - wanted)
         shown[page] = wanted
         for key in wanted:
-            controls.machine(key)  # one that is known
+            controls.machine(key)  # raises if it is unknown
             controls.console(key).show(page, partial(_add_line, page, key))
             observers.look(key)
         if is_new:

@@ -26,7 +26,7 @@ from usbshare.panel.socket import Page
 
 NEWEST = 200
 LOOK_S = 5.0
-# To ask again changes nothing about these.
+# Retrying does not help with these errors.
 _FINAL = (PermissionDeniedError, NotSupportedError, InvalidArgumentError)
 _REFUSED = "refused"
 _Filter = tuple[str, str]
@@ -34,7 +34,7 @@ _Filter = tuple[str, str]
 
 @dataclass(slots=True)
 class _Shown:
-    """What one page was told of one host, with one filter: the last line of each log."""
+    """What one page has received from one host with one filter: the last line of each log."""
 
     host: str
     part: str
@@ -52,7 +52,7 @@ class ShownAudits:
         self._tasks: dict[Page, dict[_Filter, asyncio.Task[None]]] = {}
 
     def show(self, page: Page, filters: Iterable[pb.AuditFilter]) -> None:
-        """Show these from now on, each from the beginning, and no others."""
+        """Show only these from now on, each from the beginning."""
         self.closed(page)
         wanted = {(each.host, each.text) for each in filters}
         self._tasks[page] = {
@@ -86,7 +86,7 @@ class ShownAudits:
             except UsbshareError as error:
                 reason = str(error)
             _tell_state(page, shown, reason)
-            if loop.time() - began > LOOK_S:  # it stood for a while
+            if loop.time() - began > LOOK_S:  # it was established for a while
                 backoff.reset()
             await asyncio.sleep(backoff.next_s())
 
@@ -100,7 +100,7 @@ class ShownAudits:
             site = own_identity(self._fleet, shown.host).rpartition("/")[0]
             async for reply in replies:
                 shown.lost += reply.lost
-                if not is_told or reply.lost:  # also that nothing matches
+                if not is_told or reply.lost:  # also when nothing matches
                     _tell_state(page, shown)
                     is_told = True
                 for entry in reply.entries:
@@ -115,7 +115,7 @@ def _tell_state(page: Page, shown: _Shown, reason: str = "") -> None:
 
 
 def _tell_entry(page: Page, shown: _Shown, entry: access_pb2.AuditEntry, site: str) -> None:
-    """Tell a page; identities of the own site are shown by their names, others in full."""
+    """Send an entry to a page; identities of the own site are shown by name, others in full."""
     is_refused = entry.event.endswith(_REFUSED)
     what = _what_was_refused(entry) if is_refused else entry.event
     message = pb.AuditEntry(
@@ -139,7 +139,7 @@ def _what_was_refused(entry: access_pb2.AuditEntry) -> str:
 
 
 def _more(entry: access_pb2.AuditEntry, site: str) -> str:
-    """Return all else that a line says, for people."""
+    """Return the remaining fields of a line as text."""
     told = [
         f"{each.name} {each.value.removeprefix(site)}"
         for each in entry.details

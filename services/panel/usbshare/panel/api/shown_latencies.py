@@ -1,4 +1,4 @@
-"""The machines whose round trips each page shows, and the parts of these as page.proto has them."""
+"""The machines whose round trips each page shows, and their parts as messages of page.proto."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _KINDS = {
 
 
 class ShownLatencies:
-    """A page gets what was measured in the last minutes at once, then each new record."""
+    """A page gets the records of the last minutes at once, then each new one."""
 
     def __init__(self, latencies: Latencies) -> None:
         self._latencies = latencies
         self._shown: dict[Page, set[MachineKey]] = {}
 
     def show(self, page: Page, keys: Iterable[MachineKey]) -> None:
-        """Show these from now on, and no others; raises UsbshareError where a host is unknown."""
+        """Show only these from now on; raises UsbshareError if a host is unknown."""
         wanted, shown = set(keys), self._shown.get(page, set())
         for key in shown - wanted:
             self._latencies.hide(page, key)

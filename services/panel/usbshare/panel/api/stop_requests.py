@@ -27,14 +27,14 @@ REASON = "panel"
 
 
 def key_of(message: pb.MachineKey) -> MachineKey:
-    """Return which machine is meant; InvalidArgumentError where none is named."""
+    """Return the machine that is meant; InvalidArgumentError if none is named."""
     if not message.host or not message.port_id:
         raise InvalidArgumentError("the request names no machine: give machine.host and .portId")
     return (message.host, message.port_id)
 
 
 def acting_handlers(acting: Acting, client_name: str) -> Mapping[str, Handler]:
-    """Return the handlers of what acts at once."""
+    """Return the handlers of requests that act at once."""
 
     async def stop(page: Page, asked: pb.Stop, request_id: int) -> pb.Answer:
         action = _ACTIONS.get(asked.action)
@@ -79,7 +79,7 @@ def acting_handlers(acting: Acting, client_name: str) -> Mapping[str, Handler]:
 
 
 def stop_done(report: StopReport) -> pb.StopDone:
-    """Return what a stop did."""
+    """Return the result of a stop."""
     response = serial_pb2.StopResponse(
         epoch=report.epoch,
         latched=report.latched,

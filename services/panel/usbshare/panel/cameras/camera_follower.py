@@ -52,7 +52,7 @@ class CameraFollower:
         self._shown: set[str] = set()
 
     async def run_once(self, targets: Sequence[Target], bundle: ClientBundle | None) -> None:
-        """Look again and again, for as long as the service answers; raises UsbshareError."""
+        """Poll for as long as the service answers; raises UsbshareError."""
         target = await proven(targets, bundle)
         calls = self._connect(target, bundle)
         try:
@@ -66,7 +66,7 @@ class CameraFollower:
             await calls.close()
 
     def clear(self) -> None:
-        """Take all cameras away."""
+        """Remove all cameras."""
         self._show([])
 
     def _show(self, cameras: Sequence[SeenCamera]) -> None:

@@ -86,7 +86,7 @@ class JobFollower:
         return False
 
     def clear(self) -> None:
-        """Take all jobs away."""
+        """Remove all jobs."""
         for job in list(self._shown.values()):
             self._remove(job)
 

@@ -46,7 +46,7 @@ class SpooledFile:
 
 
 def short_name(name: str) -> str:
-    """Return as much of a file's name as a host takes."""
+    """Return a file's name, cut to the length that a host accepts."""
     return name.encode()[:LONGEST_NAME_BYTES].decode(errors="ignore")
 
 
@@ -54,7 +54,7 @@ def short_name(name: str) -> str:
 async def spooled(
     name: str, size_bytes: int, pieces: AsyncIterator[bytes]
 ) -> AsyncIterator[SpooledFile]:
-    """Keep what comes on the disk while the block lasts; raises UsbshareError."""
+    """Store the pieces on the disk for the time of the block; raises UsbshareError."""
     try:
         await in_thread(_require_room, size_bytes)
         with tempfile.TemporaryFile() as file:

@@ -1,1 +1,1 @@
-"""Motion under a finger: a lease that the page renews, and pieces too short to outlive it."""
+"""Jogging while a button is held: a lease that the page renews, and short pieces."""

@@ -22,9 +22,9 @@ from usbshare.panel.machines.rest import until_idle
 
 log = logging.getLogger(__name__)
 
-# A report that is late is asked for again.
+# A late report is requested again.
 REPORT_S = 0.1
-# A machine that jogs may be jogged; one that is told to stop is idle soon.
+# A jogging machine may be jogged; a stopping one is idle soon.
 IDLE_S = 3.0
 _MM_PER_INCH = 25.4
 # GRBL's $13, and $110 to $112.
@@ -78,7 +78,7 @@ class Jog:
         self._news.set()
 
     async def run(self) -> None:
-        """Move while the lease lasts; returns once the machine has no piece left.
+        """Move while the lease lasts; returns once the machine has no pieces left.
 
         Raises WrongStateError.
         """
@@ -119,7 +119,7 @@ class Jog:
             self._reported(self.control.report)
 
     async def _beam_off(self) -> None:
-        """Switch off what a program left on: it would burn along the jog."""
+        """Switch off a beam that a program left on: it would burn along the jog."""
         reply = await self.control.send(BEAM_OFF, shows=False, wait_s=IDLE_S)
         if not reply.is_ok:
             raise WrongStateError(f"the beam cannot be switched off: {reply.text}")
@@ -133,7 +133,7 @@ class Jog:
                 condition.require_released(self.control.its_port)
                 if self._asked_for != self.direction:
                     await self._turn()
-                    continue  # it took its time: the lease may be over
+                    continue  # that took time: the lease may be over
                 self._send_what_may_go()
                 self._ask()
                 await self._until_news()
@@ -160,7 +160,7 @@ class Jog:
             self.first_piece.set_result(None)
 
     async def _turn(self) -> None:
-        """Go on in another direction, once the machine has stopped."""
+        """Continue in another direction, once the machine has stopped."""
         self._cancel_now()
         if self._reply is not None:
             await asyncio.wait((self._reply,), timeout=IDLE_S)
@@ -176,7 +176,7 @@ class Jog:
         self._news.set()
 
     def _ask(self) -> None:
-        """Have the machine say where it is, unless it has been asked."""
+        """Ask the machine for its position, unless that is pending."""
         now = self._clock()
         if now - self._asked_at >= REPORT_S:
             self._asked_at = now
@@ -194,7 +194,7 @@ class Jog:
             self.control.realtime(JOG_CANCEL)
 
     async def _rest(self) -> None:
-        """Cancel, and again once a piece that was under way has come: it may have come later."""
+        """Cancel; repeat it once a piece in transit has arrived, which the first cancel missed."""
         self._cancel_now()
         if not self.control.is_connected:
             with suppress(UsbshareError):
@@ -206,7 +206,7 @@ class Jog:
 
 
 class Jogs:
-    """The jogs of all machines; `ended` is told of each that a page did not end itself."""
+    """The jogs of all machines; `ended` is called for each that its page did not end."""
 
     def __init__(self, ended: Callable[[Jog], None]) -> None:
         self._ended = ended

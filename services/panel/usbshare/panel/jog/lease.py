@@ -7,7 +7,7 @@ from math import inf
 
 # After the last renewal; pages renew every 40 ms.
 LEASE_S = 0.1
-# After it was made: a renewal that the network held back says nothing of the finger now.
+# Maximum age: a renewal that the network delayed does not prove that the button is held now.
 AGE_S = 0.12
 
 
@@ -47,7 +47,7 @@ class Lease:
         return not self.expire(now)
 
     def expire(self, now: float) -> bool:
-        """End if no renewal came for the time of a lease; returns whether it is over."""
+        """End if no renewal arrived during a lease; returns whether it is over."""
         if not self.is_over and now - self.renewed_at > LEASE_S:
             self.end("the page stopped renewing it")
         return self.is_over

@@ -1,10 +1,10 @@
 """The pieces of a jog: as short as the time for which a machine may move alone. Pure.
 
-All pieces together that a machine has are as long as `ALONE_S` at the jog's feed. Whatever dies, it
-moves no further than these. Each report of where it is makes room for the next piece, which joins
-those before: a machine that is fed so brakes only where it could not stop within what it has. Of
-what its acceleration `a` allows within the distance `d` it reaches `a * (sqrt(t**2 + 2*d/a) - t)`,
-where `t` is how old what we know is when the next piece arrives, and never more than the feed.
+All pieces that a machine has are together as long as `ALONE_S` at the jog's feed. If anything
+fails, it moves no further than these. Each position report makes room for the next piece, which
+joins the earlier ones: the machine brakes only where it could not stop within its pieces. With
+acceleration `a` and a distance `d` it reaches the speed `a * (sqrt(t**2 + 2*d/a) - t)`, where `t`
+is the age of the report when the next piece arrives, and never more than the feed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from math import hypot, isfinite
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.panel.machines.gcode import relative_jog
 
-# For how long a machine may move with nobody to stop it.
+# How long a machine may move while nothing can stop it.
 ALONE_S = 0.1
 # Shorter pieces would fill GRBL's planner of 15 before they fill that time.
 LEAST_PIECE_S = 0.0125
 LEAST_PIECE_MM = 0.005
 # What a machine that does not say how fast it goes can be expected to reach, millimetres a minute.
 UNKNOWN_FEED = 1000.0
-# What positions are rounded to.
+# The rounding of positions.
 _ROUNDED_MM = 0.01
 
 
@@ -37,7 +37,7 @@ class Direction:
     feed: float
 
     def __post_init__(self) -> None:
-        """Refuse what leads nowhere; raises InvalidArgumentError."""
+        """Refuse a zero direction; raises InvalidArgumentError."""
         parts = (self.x, self.y, self.z)
         if not all(isfinite(each) for each in (*parts, self.feed)) or self.feed <= 0:
             raise InvalidArgumentError("a jog needs a direction and a feed above 0")

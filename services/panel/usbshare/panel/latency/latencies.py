@@ -1,4 +1,4 @@
-"""Follows the parts of round trips of the machines that pages show, and keeps the last minutes."""
+"""Measures the parts of round trips of the machines that pages show, and keeps the last minutes."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Latencies:
             followed.task.cancel()
 
     def past(self, key: MachineKey) -> list[Record]:
-        """Return what was measured in the last minutes, the oldest first."""
+        """Return the records of the last minutes, the oldest first."""
         since = self._clock() - KEPT * INTERVAL_S
         return [record for record in self._kept.get(key, ()) if record.unix_s >= since]
 
@@ -93,7 +93,7 @@ class Latencies:
         await cancel_all(*tasks)
 
     async def _follow(self, host: str, client: SerialClient) -> None:
-        """Ask until cancelled; after each failure anew, where the host is then."""
+        """Ask until cancelled; after each failure again, at the host's current address."""
         backoff = Backoff(random.random)
         while True:
             watch = LatencyWatch(host, client)

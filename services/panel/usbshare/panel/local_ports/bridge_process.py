@@ -11,7 +11,7 @@ from typing import Protocol
 from usbshare.base.paths import make_private
 from usbshare.panel.local_ports.wish import BridgeNews
 
-# A log that has grown so far is begun anew: what it said is known.
+# A log of this size is truncated: its contents are known.
 MOST_LOG_BYTES = 256 * 1024
 
 

@@ -1,7 +1,7 @@
 """Processes that outlive the panel on Linux and macOS.
 
-Each holds a lock whose descriptor it inherits: while it lives the lock is held, whoever else knows
-of it, and its number cannot be another process's.
+Each inherits the descriptor of a lock: while the process lives the lock is held, and its process id
+cannot be another process's.
 """
 
 from __future__ import annotations

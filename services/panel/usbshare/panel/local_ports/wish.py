@@ -32,7 +32,7 @@ class PortState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A local port that somebody wants.
+    """A requested local port.
 
     `host_name` is how a bridge finds the host; `where` is the value of the bridge's option, a COM
     port's name or an address. `is_kept`: it outlives the panel, and is started again with it.
@@ -87,7 +87,7 @@ class BridgeNews:
     _last_text: str = field(default="", repr=False)
 
     def heard(self, line: bytes) -> None:
-        """Take one line of what it prints; what is no event of it may be the reason of its end."""
+        """Take one line of its output; a line that is not an event may be the reason of its end."""
         try:
             told = json.loads(line)
         except ValueError:
@@ -101,7 +101,7 @@ class BridgeNews:
         self._event(str(told.get("event", "")), told)
 
     def ended(self) -> None:
-        """Note that it has ended though nobody here ended it."""
+        """Note that it has ended by itself."""
         self.state = PortState.FAILED
         self.is_open = False
         self.reason = self._last_text or "its bridge has ended"

@@ -26,7 +26,7 @@ def news(port: RemotePort) -> str:
 
 
 def why_fenced(port: RemotePort) -> str:
-    """Return why the port took what was being done away."""
+    """Return why the port discarded the current work."""
     return port_condition.why_fenced(port, _WHAT_TO_DO)
 
 
@@ -37,10 +37,10 @@ def require_unlatched(port: RemotePort) -> None:
 
 
 def require_released(port: RemotePort) -> None:
-    """Raise where the machine must not be given anything to do: latched, or held.
+    """Raise if the machine must not get any work: latched, or held.
 
-    A held machine would keep a line, and carry it out once somebody lets it go on. In alarm it
-    refuses what it must, and needs lines to get out of it.
+    A held machine would keep a line, and execute it after a resume. In alarm it refuses what it
+    must, and needs lines to clear the alarm.
     """
     require_unlatched(port)
     if port.hold is not None and port.hold.cause != "alarm":

@@ -54,7 +54,7 @@ class Console:
             show(line)
 
     def show(self, who: object, show: Callable[[ConsoleLine], None]) -> None:
-        """Show the kept lines, and each new one; once for whoever shows it already."""
+        """Show the kept lines, and each new one; each viewer gets them once."""
         if who not in self._shown:
             self._shown[who] = show
             for line in self._lines:

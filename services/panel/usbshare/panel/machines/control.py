@@ -40,14 +40,14 @@ _REPORT = b"?"
 SETTINGS_S = 3.0
 # An Arduino that is reset by opening its port is in its boot loader for that long.
 BOOT_S = 4.0
-# What is being done, in words for people.
+# The current work, in words.
 HOMING, FRAMING, PULSING = "homing", "framing", "pulsing the laser"
 
 Place = tuple[Target, ClientBundle | None]
 
 
 class ControlOwner(Protocol):
-    """Whom control tells."""
+    """Gets the events of control."""
 
     def place(self, key: MachineKey) -> Place:
         """Return where the machine's host answers; raises UsbshareError."""
@@ -137,7 +137,7 @@ class Control:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def release_unused(self) -> None:
-        """Give control up at once where nobody wants to keep it, and nothing is being done."""
+        """Release control at once if nobody wants to keep it, and nothing is being done."""
         if not self._is_busy and not self.use.is_wanted and not self.use.is_ending:
             await self.release()
 
@@ -184,7 +184,7 @@ class Control:
     def write_lines(self, *lines: str, shows: bool = False) -> asyncio.Future[Reply]:
         """Write lines at once, as one; raises WrongStateError while others have no reply yet.
 
-        Without waiting for a turn: for whoever must know when it went.
+        It does not wait for a turn: for callers that need to know when it was sent.
         """
         session = self._require_session()
         self.use.used(self._clock())
@@ -237,7 +237,7 @@ class Control:
     # What the session tells.
 
     def session_said(self, data: bytes) -> None:
-        """Take what the machine says."""
+        """Take bytes from the machine."""
         self.exchange.feed(data, self.its_port.profile)
 
     def session_port(self, port: RemotePort) -> None:

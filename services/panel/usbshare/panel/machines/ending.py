@@ -1,4 +1,4 @@
-"""Ends what a machine was given to do: when a person stops it, and before control is given up."""
+"""Ends a machine's work: when a person stops it, and before control is released."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ HELD_S = 3.0
 CANCELLED = "it was cancelled"
 # A machine that homes ignores a hold and reports nothing; one that pulses stands still.
 _NOT_HELD = frozenset({HOMING, PULSING})
-# What is held goes on with a resume, by whomever.
+# Anyone's resume would continue what is held.
 _UNDER_WAY = frozenset({"Run", "Home", "Hold", "Door"})
 _HOLD, _RESET = b"!", bytes((GRBL_RESET,))
 
 
 async def cancel(control: Control, why: str = CANCELLED) -> None:
-    """End what moves: a jog at once; anything else is held, and then reset with the beam off.
+    """End motion: a jog at once; anything else is held, and then reset with the beam off.
 
     Raises SessionLostError where the panel has no control, NotSupportedError where the firmware has
     no such commands: nothing was ended then.
@@ -62,7 +62,7 @@ async def cancel(control: Control, why: str = CANCELLED) -> None:
 
 
 async def give_up(control: Control, why: str = GIVEN_UP) -> None:
-    """End what moves, with the beam off before anything else; then give control up."""
+    """End motion, with the beam off before anything else; then release control."""
     with control.use.ending():
         with suppress(UsbshareError):
             await cancel(control, why)

@@ -1,4 +1,4 @@
-"""The lines that were sent to a machine, matched with its replies."""
+"""Matches the lines that were sent to a machine with its replies."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Exchange:
         return done
 
     def call_off(self) -> None:
-        """Have whoever waits for a turn, or sends several pieces, send no more."""
+        """Make tasks that wait for a turn, or send several pieces, send no more."""
         self.calls_off += 1
 
     def require_meant(self, calls_off: int) -> None:

@@ -75,12 +75,12 @@ def jog_to_zero(axes: str, feed: float) -> str:
 
 
 def set_zero(axes: str) -> str:
-    """Return what makes the position of now the zero of the work coordinates."""
+    """Return the line that makes the current position the work zero."""
     return f"G10L20P0{''.join(f'{axis}0' for axis in checked_axes(axes))}"
 
 
 def dark_frame(box: Rectangle, feed: float) -> tuple[str, ...]:
-    """Return the way around a box with the beam off."""
+    """Return the path around a box with the beam off."""
     speed = _feed(feed)
     jogs = (f"$J=G21G90X{_place(x)}Y{_place(y)}F{speed}" for x, y in _checked(box).corners)
     return (BEAM_OFF, *jogs)

@@ -1,4 +1,4 @@
-"""Whom something is told, one after the other."""
+"""Callbacks for an event, in order."""
 
 from __future__ import annotations
 

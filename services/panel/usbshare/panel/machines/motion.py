@@ -73,7 +73,7 @@ async def unlock(control: Control) -> None:
 
 
 async def set_zero(control: Control, axes: str) -> None:
-    """Make the position of now the zero of the work coordinates."""
+    """Make the current position the work zero."""
     line = gcode.set_zero(axes)
     await _jogging(control)
     _require_ok(await control.send(line, wait_s=LINE_S))

@@ -89,7 +89,7 @@ class _Observer:
         self._port: RemotePort | None = None
 
     def session_said(self, data: bytes) -> None:
-        """Take what the machine says."""
+        """Take bytes from the machine."""
         if self._port is None:
             return
         for heard in self._conversation.feed(data, self._port.profile):

@@ -51,7 +51,7 @@ class Calls(Protocol):
 
 
 class SerialListener(Protocol):
-    """Whom a follower tells."""
+    """Gets the events of a follower."""
 
     def serial_connected(self, target: Target) -> None:
         """Note that the service answers there."""
@@ -60,7 +60,7 @@ class SerialListener(Protocol):
         """Note a round trip, in seconds."""
 
     def rights_seen(self, rights: SeenRights) -> None:
-        """Note what we may do there."""
+        """Note our rights there."""
 
 
 Connect = Callable[[Target, ClientBundle | None], Calls]

@@ -1,4 +1,4 @@
-"""One control session on a port, which is over when its link is: nothing continues by itself."""
+"""One control session on a port, which ends with its link: nothing continues automatically."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CLOSE_S = 6.0
 
 
 class SessionOwner(Protocol):
-    """Whom a session tells; nothing here waits."""
+    """Gets the events of a session; nothing here waits."""
 
     def session_said(self, data: bytes) -> None:
         """Take bytes of the device."""
@@ -50,7 +50,7 @@ class SessionOwner(Protocol):
 
 
 class Session:
-    """A session from `open` to `close`; what observes cannot write."""
+    """A session from `open` to `close`; an observing one cannot write."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Session:
         return self._link.latency.typical_s
 
     async def open(self) -> None:
-        """Open it; raises why it cannot be."""
+        """Open it; the error says why that fails."""
         self._running = running = asyncio.create_task(self._link.run(), name="panel session")
         running.add_done_callback(self._ended)
         try:
@@ -127,7 +127,7 @@ class Session:
         self._opened.set()
 
     def link_resumed(self, opened: OpenedEvent, resumed: Resumed) -> None:
-        """Take no note: nothing is resumed."""
+        """Ignore it: nothing is resumed."""
 
     def link_data(self, event: DataEvent) -> None:
         """Pass on what the device says."""
@@ -147,7 +147,7 @@ class Session:
         """Take no note."""
 
     def link_lost(self, reason: str, window_s: float, *, is_refused: bool) -> None:
-        """End: whoever moved something must look before anything goes on."""
+        """End: a person must look at the machine before anything continues."""
         del window_s, is_refused
         self._fail(reason)
 

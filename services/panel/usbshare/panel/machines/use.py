@@ -1,4 +1,4 @@
-"""Who wants control to be kept, and since when nobody does. Pure."""
+"""Whether control is still wanted, and since when it is not. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits to be sent to one page: never a backlog, the newest picture wins."""
+"""Pictures that wait for one page: never a backlog, the newest picture replaces older ones."""
 
 from __future__ import annotations
 

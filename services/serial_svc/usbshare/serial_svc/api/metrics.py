@@ -1,4 +1,4 @@
-"""The service's counters for Prometheus, read when they are asked for."""
+"""The service's counters for Prometheus, read at each scrape."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What `serial-svc doctor` looks at on this host; nothing here opens a device."""
+"""The checks of `serial-svc doctor`; none of them opens a device."""

@@ -1,8 +1,8 @@
-"""Whether brltty, which drives braille displays, takes USB serial adapters for displays.
+"""Whether brltty, the driver of braille displays, claims USB serial adapters.
 
 Its udev rules name the adapters that displays are built with, CH340s among them (85-brltty.rules:
-`ENV{PRODUCT}=="1a86/7523/*"`). It then takes the device away from the kernel's driver, so that
-/dev/ttyUSB0 vanishes a moment after the adapter was plugged in.
+`ENV{PRODUCT}=="1a86/7523/*"`). It then detaches the kernel's driver, so that /dev/ttyUSB0
+disappears a moment after the adapter was plugged in.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _REMEDY = (
 
 
 def judge_brltty(sys: Path = _SYS, above_rules: Iterable[Path] = _RULES) -> Judgement:
-    """Check whether brltty has taken an adapter, or would."""
+    """Check whether brltty has claimed an adapter, or would."""
     rules = _rules_in_force(above_rules)
     claimed = {ids for text in rules.values() for ids in _ids_in(text)} & _ADAPTERS
     if not claimed:
@@ -38,7 +38,7 @@ def judge_brltty(sys: Path = _SYS, above_rules: Iterable[Path] = _RULES) -> Judg
 
 
 def _rules_in_force(above: Iterable[Path]) -> dict[str, str]:
-    """Return the rules of brltty: a file hides those of the same name in later folders."""
+    """Return brltty's rules: a file overrides those of the same name in later folders."""
     found: dict[str, str] = {}
     for folder in above:
         for path in sorted((folder / "udev" / "rules.d").glob("*brltty*.rules")):

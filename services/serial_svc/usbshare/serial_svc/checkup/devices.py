@@ -1,4 +1,4 @@
-"""Whether a port's device is there, may be used, and is free; by looking, never by opening."""
+"""Whether a port's device is present, permitted and free, found out without opening it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIMULATED = "sim://"
 
 
 def local_path(source: str, plugged_in: Sequence[SerialDeviceFound]) -> Path | None:
-    """Return the path behind a source, None where it is no file; DeviceError if not plugged in."""
+    """Return the path behind a source, None if it is not a file; DeviceError if not plugged in."""
     if source.lower().startswith(_USB):
         path = path_of(parse_usb_name(source), plugged_in)
         return Path(path) if path.startswith("/") else None
@@ -57,7 +57,7 @@ def judge_holders(path: Path, processes: Processes) -> Judgement:
 
 
 def judge_modem_manager(processes: Processes) -> Judgement:
-    """Check whether a program runs that probes every new serial device for a modem."""
+    """Check whether ModemManager is running, which probes every new serial device."""
     found = processes.named("ModemManager")
     if not found:
         return fine("not running")

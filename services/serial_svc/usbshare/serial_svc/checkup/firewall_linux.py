@@ -18,7 +18,7 @@ _MDNS = Opening("udp", 5353)
 
 
 def judge_firewall(wanted: Iterable[Opening], root: Path = _ROOT) -> Judgement:
-    """Say which of the ports a firewall on this host keeps shut, and the commands to open them."""
+    """Report the ports that a firewall on this host blocks, and the commands that open them."""
     wanted = sorted(wanted)
     if _is_ufw_on(root):
         return _judge("ufw", wanted, _open_in_ufw(root, wanted), _ufw_commands(wanted))
@@ -66,7 +66,7 @@ def _open_in_ufw(root: Path, wanted: list[Opening]) -> set[Opening] | None:
         return None
     rules = [line for text in (user, user6 or "") for line in text.splitlines()]
     found = {each for each in wanted if any(_ufw_lets(rule, each) for rule in rules)}
-    # What ufw is shipped with lets multicast DNS in.
+    # ufw's default rules allow multicast DNS.
     return found | ({_MDNS} if "--dport 5353 -j ACCEPT" in (before or "") else set())
 
 

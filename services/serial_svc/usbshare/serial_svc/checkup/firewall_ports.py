@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class Opening(NamedTuple):
-    """A port at which something arrives; `protocol` is tcp or udp."""
+    """A port that must accept packets; `protocol` is tcp or udp."""
 
     protocol: str
     port: int
 
 
 def spans(openings: Iterable[Opening], to: str) -> Iterator[tuple[str, str]]:
-    """Yield each protocol with a port or, joined by `to`, the ends of a row of ports."""
+    """Yield each protocol with a port or, joined by `to`, the ends of a range of ports."""
     rows: list[list[Opening]] = []
     for opening in sorted(set(openings)):
         if rows and opening == Opening(rows[-1][-1].protocol, rows[-1][-1].port + 1):

@@ -1,4 +1,4 @@
-"""What to say about the firewall on Windows, whose rules are not read."""
+"""The finding about the firewall on Windows, whose rules are not read."""
 
 from __future__ import annotations
 

@@ -36,12 +36,12 @@ class Processes:
         return (self._proc / "self").exists()
 
     def named(self, name: str) -> list[Process]:
-        """Return those of that name."""
+        """Return the processes of that name."""
         found = (self._process(pid) for pid in self._pids())
         return [process for process in found if process is not None and process.name == name]
 
     def holding(self, device: Path) -> list[Process]:
-        """Return those that have the device open, hold a lock on it, or left a lock file."""
+        """Return the processes that have the device open or locked, or left a lock file."""
         path = device.resolve()
         pids = {pid for pid in self._pids() if self._has_open(pid, path)}
         pids |= self._locking(path) | self._noted(path)
@@ -49,7 +49,7 @@ class Processes:
         return [process for process in found if process is not None]
 
     def some_are_hidden(self) -> bool:
-        """Return whether there are programs of others, into which this user may not look."""
+        """Return whether there are processes that this user may not inspect."""
         folders = (self._proc / str(pid) / "fd" for pid in self._pids())
         return any(folder.exists() and not os.access(folder, os.R_OK) for folder in folders)
 
@@ -63,7 +63,7 @@ class Processes:
     def _has_open(self, pid: int, path: Path) -> bool:
         try:
             files = list((self._proc / str(pid) / "fd").iterdir())
-        except OSError:  # of another user, or gone meanwhile
+        except OSError:  # of another user, or ended in the meantime
             return False
         return any(_target(file) == str(path) for file in files)
 

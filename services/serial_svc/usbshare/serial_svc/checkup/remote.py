@@ -1,4 +1,4 @@
-"""Whether another computer's USB/IP server has a port's device; by its list, never by attaching."""
+"""Whether another computer's USB/IP server has a port's device, by its list, without attaching."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Examined:
 
 
 def examined(config: Path | None, listen: str | None) -> Examined:
-    """Gather what is to be looked at; a bad configuration is a finding, not an error."""
+    """Gather the inputs; a bad configuration is a finding, not an error."""
     settings, configuration = read_settings(config, Settings)
     others, _ = read_settings(config, JobSettings)
     if listen is not None:
@@ -79,7 +79,7 @@ def steps(what: Examined) -> Iterator[Step]:
 
 
 async def _judge_jobs(what: Examined) -> Judgement:
-    """Check the job service of this host, which has run here if it has a certificate."""
+    """Check the job service of this host; it has run here if it has a certificate."""
     address, port = split_host_port(what.job_listen, JOB_PORT)
     target = Target(host.own_address(address), port)
     has_run = await in_thread(what.site.job_bundle.exists)

@@ -1,1 +1,1 @@
-"""The owner of one device: what is written to it, when, and what comes from it."""
+"""The owner of one device: what is written to it and when, and what is read from it."""

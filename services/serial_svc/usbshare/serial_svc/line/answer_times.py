@@ -12,7 +12,7 @@ class AnswerTimes:
     """Follows one device; times are of one monotonic clock.
 
     Firmware takes a second query that comes before it has answered the first as the same one, so
-    the first counts. A report that nobody asked for counts for none.
+    the first counts. A report without a query is not counted.
     """
 
     def __init__(self, stats: TimeStats) -> None:
@@ -28,7 +28,7 @@ class AnswerTimes:
             self._asked_at = now
 
     def reported(self, begun_at: float) -> None:
-        """Note a report whose first byte came then."""
+        """Note a report whose first byte arrived at that time."""
         asked_at = self._asked_at
         if asked_at is None or begun_at < asked_at:
             return
@@ -37,5 +37,5 @@ class AnswerTimes:
             self._stats.add(begun_at - asked_at, begun_at)
 
     def forget(self) -> None:
-        """Wait for no answer any more: the device is gone, or was reset."""
+        """Stop waiting for answers: the device is gone, or was reset."""
         self._asked_at = None

@@ -9,7 +9,7 @@ from usbshare.base.time_stats import TimeStats
 
 @dataclass(slots=True)
 class PortCounters:
-    """What a port did; written by its own methods only."""
+    """Counts of one port; changed only by its own methods."""
 
     written_bytes: int = 0
     read_bytes: int = 0
@@ -29,13 +29,13 @@ class PortCounters:
     send_time: TimeStats = field(default_factory=TimeStats)
 
     def wrote_through(self, now: float) -> None:
-        """Count a command that waited for nothing."""
+        """Count a command that did not have to wait."""
         self.written_commands += 1
         self.queue_time.add_none(now)
         self.write_time.add_none(now)
 
     def wrote(self, size: int) -> None:
-        """Count bytes that the device took."""
+        """Count bytes that the device accepted."""
         self.written_bytes += size
 
     def wrote_command(self, queue_time_s: float, write_time_s: float, now: float) -> None:
@@ -45,7 +45,7 @@ class PortCounters:
         self.write_time.add(write_time_s, now)
 
     def read(self, size: int) -> None:
-        """Count bytes that came at once."""
+        """Count bytes that were read together."""
         self.read_bytes += size
         self.read_chunks += 1
 
@@ -58,7 +58,7 @@ class PortCounters:
         self.failed_commands += commands
 
     def device_lost(self) -> None:
-        """Count a device that is gone."""
+        """Count the loss of a device."""
         self.device_errors += 1
 
     def stopped(self) -> None:

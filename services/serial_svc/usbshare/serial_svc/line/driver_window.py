@@ -1,9 +1,9 @@
 """How much may wait in the driver of a device that takes bytes at its own rate.
 
-Such a device makes the host wait (NAK) instead of having a line rate. The window follows the rule
-of Linux' network drivers (dynamic_queue_limits.c): it grows when the driver ran dry while more
-was waiting, and shrinks by what never got used. It never holds more than the device takes in the
-lead and in twice the time by which this computer looks late, since a stop waits for all of it.
+Such a device has no line rate; it makes the host wait (NAK). The window follows the rule of Linux'
+network drivers (dynamic_queue_limits.c): it grows when the driver ran dry while more was waiting,
+and shrinks by the part that was never used. It never holds more than the device takes during the
+lead plus twice the delay of this computer, since a stop waits for all of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RATE_WINDOW_S = 0.250
 class DriverWindow:
     """Allows at most `lead_bytes` in the driver; each write takes half of them at most.
 
-    With two writes under way the device has the next one while we learn that it took the last.
+    With two writes in progress the device has the next one while we learn that it took the last.
     A write of `least_bytes`, which the device takes in `lead_s` at its slowest, is never cut.
     """
 
@@ -58,7 +58,7 @@ class DriverWindow:
         return size if fits else 0
 
     def waits(self, due_at: float) -> None:
-        """Note that bytes wait, and that we look again then, or later if the computer is busy."""
+        """Note that bytes wait, and when we look again, or later if the computer is busy."""
         self._due_at = due_at
 
     def written(self, size: int, now: float) -> None:
@@ -77,7 +77,7 @@ class DriverWindow:
         if self._due_at is not None or self._was_limited:  # else that would be now
             due_at = self._looked_at if self._due_at is None else self._due_at
             self._late_s, self._due_at = max(self._late_s, now - due_at), None
-        elif now - self._looked_at > SHRINK_AFTER_S:  # nothing was waiting meanwhile
+        elif now - self._looked_at > SHRINK_AFTER_S:  # nothing was waiting in the meantime
             self.reset()
             self._shrunk_at = now
         self._looked_at = now

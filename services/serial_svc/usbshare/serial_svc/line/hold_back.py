@@ -1,4 +1,4 @@
-"""Makes a device wait while the client in control is behind, where waiting loses nothing."""
+"""Makes a device wait while the client in control is behind, if that loses nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class HoldBack:
         self._device: Device | None = None
 
     def hold(self, device: Device) -> None:
-        """Read no more, if that makes the other side wait instead of losing its bytes."""
+        """Stop reading, if that makes the other side wait instead of losing its bytes."""
         if device.holds_back and self._device is None:
             self._device = device
             device.pause_reading()

@@ -1,4 +1,4 @@
-"""Opens one port's device at first use, keeps it open, and opens it again when it is back."""
+"""Opens a port's device at first use, keeps it open, and reopens it when it is back."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class DeviceKeeper:
             self._listener.device_opened(device)
 
     def lost(self, reason: str) -> bool:
-        """Note that the device is gone, and look for it from now on; False if it was known."""
+        """Note that the device is gone, and look for it from now on; False if that was known."""
         device, self.device = self.device, None
         if device is None:
             return False
@@ -111,12 +111,12 @@ class DeviceKeeper:
         return before != now
 
     async def finish_running(self, timeout_s: float) -> None:
-        """Wait until what was begun with `run` has ended, that long at most."""
+        """Wait until work begun with `run` has ended, at most that long."""
         if running := self._background - {self._reopening}:
             await asyncio.wait(running, timeout=timeout_s)
 
     async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
-        """Close the device permanently, and end what was begun with `run`.
+        """Close the device permanently, and end work begun with `run`.
 
         A driver that takes longer continues on its own.
         """
@@ -135,7 +135,7 @@ class DeviceKeeper:
             log.warning("port '%s': the driver is still closing the device", self._port_id)
 
     def _let_go(self, device: Device) -> asyncio.Task[None]:
-        """Close a device, whichever task is cancelled: nothing here ends such a task."""
+        """Close a device, even if the calling task is cancelled."""
         closing = asyncio.create_task(device.close(), name=f"close {self._port_id}")
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
@@ -196,7 +196,7 @@ class DeviceKeeper:
 
 
 class _Ear:
-    """Listens to one device until it is abandoned: what a device says after that is not news.
+    """Listens to one device until it is abandoned; later events are ignored.
 
     The loss of a device that is still being opened has no owner yet, so it is kept here.
     """

@@ -71,7 +71,7 @@ class Latch:
         return self.record.cause if self.record is not None else None
 
     def set(self, who: str, why: str, cause: LatchCause = LatchCause.EMERGENCY_STOP) -> None:
-        """Begin a new epoch in which programs are refused; the latest cause counts."""
+        """Begin a new epoch in which programs are refused; the latest cause is kept."""
         self.advance()
         self.record = LatchRecord(who, why, self._utc(), self.epoch, cause)
 
@@ -118,7 +118,7 @@ class Latch:
         return True
 
     def keep(self) -> None:
-        """Have the latest change kept."""
+        """Save the latest change."""
         if not self._is_kept:
             self._is_kept = True
             self._on_keep(self)

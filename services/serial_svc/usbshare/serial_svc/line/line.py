@@ -37,7 +37,7 @@ class LineListener(Protocol):
         """Note program bytes that the device has taken."""
 
     def command_done(self, command: Queued, outcome: CommandOutcome, now: float, why: str) -> None:
-        """Note what became of a queued command."""
+        """Note the outcome of a queued command."""
 
     def queued(self) -> None:
         """Note that a command had to wait."""
@@ -101,7 +101,7 @@ class Line:
 
     @property
     def profile(self) -> Profile:
-        """What speaks behind the line, as far as it is known."""
+        """The firmware's profile, as far as it is known."""
         return self.firmware.profile
 
     @property
@@ -126,7 +126,7 @@ class Line:
         return stats.summary(self._clock())
 
     def changed(self) -> None:
-        """Keep the latch, and let everybody know how the line is now."""
+        """Save the latch, and report the current state of the line."""
         self.latch.keep()
         self._listener.changed()
 
@@ -140,7 +140,7 @@ class Line:
         data: bytes,
         written_bytes: int = 0,
     ) -> None:
-        """Queue a command, of which so many bytes are written; None has the profile classify it."""
+        """Queue a command, `written_bytes` of which are out; None: the profile classifies it."""
         now = self._clock()
         if priority is None:
             priority = self.profile.classify(data)
@@ -166,7 +166,7 @@ class Line:
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         """Change the line's settings in one step; return what took effect, and report it."""
-        # Once begun it is finished although the caller leaves, so that `settings` stays true.
+        # Once begun it is finished even if the caller leaves, so that `settings` stays correct.
         return await asyncio.shield(self.keeper.run(self._configure(settings), "configure"))
 
     async def _configure(self, settings: LineSettings) -> LineSettings:

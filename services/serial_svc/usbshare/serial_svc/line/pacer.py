@@ -1,4 +1,4 @@
-"""How much may lie ahead of the device outside our hands: a few milliseconds of line time.
+"""How much may be ahead of the device, beyond our control: a few milliseconds of line time.
 
 Both what the driver says has not left (TIOCOUTQ) and what cannot have left by line time count;
 the larger one holds, so a driver that cannot tell is paced by the clock, and a line that stalls
@@ -21,8 +21,8 @@ _LONGEST_WAIT_S = 0.020
 class Pacer:
     """Allows bytes at the rate of the line, never more than a lead ahead of it.
 
-    Without a line rate it allows them as fast as the device takes them. There the driver tells
-    what is unsent; that it never says more than 0 means that the device is faster than we look.
+    Without a line rate it allows them as fast as the device takes them. There the driver reports
+    what is unsent; if that is always 0, the device is faster than we look.
     """
 
     def __init__(self, bytes_per_s: float) -> None:
@@ -38,7 +38,7 @@ class Pacer:
     ) -> None:
         """Follow a change of the line's settings; `has_line_rate` as `Device` says.
 
-        What `is_paced` already gets all that it takes.
+        A device that paces itself (`is_paced`) gets all that it accepts.
         """
         self._rate = bytes_per_s
         self._line_lead_bytes = max(LEAST_LEAD_BYTES, int(bytes_per_s * LEAD_S))
@@ -84,7 +84,7 @@ class Pacer:
         """Return how many of the wanted bytes may be written now; 0: ask again after `wait_s`.
 
         Less than half a lead is not worth a write, unless it is all that is wanted: a writer that
-        writes each byte as line time frees it would do nothing else.
+        wrote each byte as soon as line time allows would do nothing else.
         """
         if (window := self._window) is not None:
             allowed = window.allowance(now, unsent, wanted)
@@ -107,7 +107,7 @@ class Pacer:
         return 0.0
 
     def wait_s(self, now: float, unsent: int) -> float:
-        """Return how long until half of the lead is free; longer each time the line is stopped."""
+        """Return the time until half of the lead is free; longer each time the line is stopped."""
         self._stalls = self._stalls + 1 if unsent and unsent == self._last_unsent else 0
         self._last_unsent = unsent
         unsent = min(unsent, LARGEST_UNSENT_BYTES)

@@ -1,4 +1,4 @@
-"""Which command goes out next: priorities that cannot corrupt a program, and nothing starves."""
+"""Chooses the next command: priorities cannot corrupt a program, and no command starves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BEST_PROMOTED_RANK = _RANKS[Priority.HIGH]
 
 
 class Ordering(Enum):
-    """How the commands of one source relate."""
+    """How the commands of one source are ordered."""
 
     PROGRAM = "program"
     PRIORITY = "priority"
@@ -154,13 +154,13 @@ class Scheduler:
         self._lanes[source] = _Lane(ordering)
 
     def remove_source(self, source: object) -> list[Queued]:
-        """Forget a source and return the commands of it that are dropped."""
+        """Remove a source and return its dropped commands."""
         dropped = self.drop(source)
         self._lanes.pop(source, None)
         return dropped
 
     def hold(self, source: object) -> None:
-        """Let nothing of a source go out until `release`, not even the rest of a command."""
+        """Send nothing of a source until `release`, not even the rest of a command."""
         self._lanes[source].hold()
 
     def release(self, source: object) -> None:
@@ -198,15 +198,15 @@ class Scheduler:
         return self._current
 
     def bytes_in_a_row(self, command: Queued) -> int:
-        """Return how many bytes go out from the current command on with nothing between them.
+        """Return how many bytes go out without a gap, from the current command on.
 
-        Those of the commands that follow it count where only its own source waits.
+        Later commands are included if only its own source waits.
         """
         lane = self._lanes[command.source]
         return lane.waiting_bytes if lane.commands == self.commands else command.remaining
 
     def next_bytes(self, size: int, now: float) -> bytes:
-        """Return what goes out next: the rest of the current command, then those that follow it.
+        """Return the next bytes: the rest of the current command, then later commands.
 
         At most `bytes_in_a_row`.
         """
@@ -260,7 +260,7 @@ class Scheduler:
         return taken
 
     def _following(self, current: Queued, now: float) -> Iterator[Queued]:
-        """Yield the commands of the only source that waits, in order, without the current one."""
+        """Yield the commands of the only waiting source, in order, except the current one."""
         lane = self._lanes[current.source]
         waiting: Iterable[Queued] = lane.everything()
         if lane.ordering is Ordering.PRIORITY:

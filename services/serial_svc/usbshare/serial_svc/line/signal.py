@@ -1,4 +1,4 @@
-"""A broadcast: those who wait are woken, nothing is kept for later."""
+"""A broadcast: waiting tasks are woken, nothing is kept for later."""
 
 from __future__ import annotations
 

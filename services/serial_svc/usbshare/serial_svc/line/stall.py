@@ -1,4 +1,4 @@
-"""Notices a device that takes nothing for too long, though something waits to be written."""
+"""Notices a device that accepts nothing for too long while bytes wait to be written."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from collections.abc import Callable
 class Stall:
     """Calls `on_stalled` once a device has been stalled for `timeout_s`; 0: never.
 
-    A device stands still by refusing bytes, or by letting what its driver keeps lie there, `since`
-    then; None: it does not. A timer that runs is left to run and looks again, so that to note
-    progress costs nothing.
+    A device is stalled if it refuses bytes, or if bytes stay in its driver, `since` a time; None:
+    it is not. A running timer is kept and checks again, so that noting progress costs nothing.
     """
 
     def __init__(
@@ -25,12 +24,12 @@ class Stall:
         self._timer: asyncio.TimerHandle | None = None
 
     def refused(self, now: float) -> None:
-        """Note that the device took less than it was offered."""
+        """Note that the device accepted less than it was offered."""
         self._unsent = None
         self._begin(now)
 
     def took(self) -> None:
-        """Note that it took bytes; what a driver keeps takes some from a dead device too."""
+        """Note that it accepted bytes; a driver's buffer accepts some for a dead device too."""
         if self._unsent is None:
             self.since = None
 
@@ -42,7 +41,7 @@ class Stall:
         self._begin(now)
 
     def goes_on(self) -> None:
-        """Note that what the driver kept has left."""
+        """Note that the bytes in the driver have left."""
         if self._unsent is not None:
             self.rests()
 
@@ -51,7 +50,7 @@ class Stall:
         self.since = self._unsent = None
 
     def end(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self.rests()
         if self._timer is not None:
             self._timer.cancel()

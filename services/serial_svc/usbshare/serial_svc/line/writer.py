@@ -25,7 +25,7 @@ from usbshare.serial_svc.line.stall import Stall
 LONGEST_POLITE_WAIT_S = 0.050
 MOST_URGENT_BYTES = 1024
 MOST_POLITE_BYTES = 16  # a stop that comes after them waits for them
-LEAVES_WITHIN_S = 1.0  # an urgent byte the driver, and the few before it, on a slow host too
+LEAVES_WITHIN_S = 1.0  # the driver has sent an urgent byte by then, on a slow host too
 
 
 class WriterListener(Protocol):
@@ -97,7 +97,7 @@ class PortWriter:
         self.rate_changed(device.settings.bytes_per_s)
 
     def detach(self) -> None:
-        """Write nowhere; what was urgent for the device that left is void."""
+        """Stop writing; urgent bytes for the lost device are void."""
         self._device = None
         self._urgent.clear()
         self._polite.clear()
@@ -116,10 +116,10 @@ class PortWriter:
         self.pump()
 
     def urgent(self, data: bytes) -> None:
-        """Write bytes ahead of everything, at once if the device takes them, else first of all.
+        """Write bytes ahead of everything, at once if the device accepts them, else as the first.
 
-        Polite ones that came before keep their place. Raises DeviceError when there is no device,
-        it fails, or too much waits already, naming the port.
+        Earlier polite ones keep their place. Raises DeviceError when there is no device, it fails,
+        or too much waits already, naming the port.
         """
         if self._device is None:
             raise self._refusal("there is no device")
@@ -167,12 +167,12 @@ class PortWriter:
         self.pump()
 
     def discard(self) -> None:
-        """Throw away what the device's driver still holds, and what waits to be written at once."""
+        """Discard the bytes in the device's driver, and urgent ones that wait."""
         self._urgent.clear()
         self._discard_polite_and_driver()
 
     def discard_program(self) -> None:
-        """Do so for a program that wants it; urgent bytes are kept, in the driver too.
+        """Discard at a program's request; urgent bytes are kept, in the driver too.
 
         A driver discards everything or nothing: it keeps the little before an urgent byte.
         """
@@ -192,13 +192,13 @@ class PortWriter:
         self._blocked = False
 
     def writable(self) -> None:
-        """Go on after the device said that there is room."""
+        """Continue after the device reported room."""
         self._blocked = False
         self._write_urgent()
         self.pump()
 
     def pump(self) -> None:
-        """Write what may be written now and arrange to be called again for the rest."""
+        """Write what is allowed now and schedule a call for the rest."""
         self._stop_timer()
         if not self._blocked:
             self._write_urgent()
@@ -309,7 +309,7 @@ class PortWriter:
 
 
 def _must_take(device: Device) -> bool:
-    """Return whether nothing gives the device the right to let its line stand still.
+    """Return whether the device has no legitimate reason to stall the line.
 
     A device with native USB makes the host wait for as long as it moves.
     """

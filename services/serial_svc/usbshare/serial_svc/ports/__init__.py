@@ -1,1 +1,1 @@
-"""The ports of this host, and how each looks from outside."""
+"""The ports of this host, and their description for clients."""

@@ -1,4 +1,4 @@
-"""What the audit log learns of one port: who came, took control, sent, changed, stopped it."""
+"""Records the use of one port in the audit log: sessions, control, writes, changes, stops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from usbshare.serial_svc.sessions.audit import Sending
 from usbshare.serial_svc.sessions.client import Client, Mode
 from usbshare.serial_svc.stop.audit import Pulse, ResetRecord, StopRecord
 
-# What one identity does again sooner than this is counted only.
+# Repetitions by one identity within this time are only counted.
 LEAST_REALTIME_S = 1.0
 
 
@@ -35,7 +35,7 @@ class PortAudit:
         self._realtime = Throttle[tuple[str, ...]](LEAST_REALTIME_S, clock)
 
     def sending(self, client: Client) -> Sending:
-        """Return what takes note of the program bytes of a session."""
+        """Return the recorder of a session's program bytes."""
 
         def tell(burst: Burst, *, goes_on: bool) -> None:
             more = {"goes_on": True} if goes_on else {}
@@ -109,7 +109,7 @@ class PortAudit:
     def stop_failed(
         self, action: StopAction, who: str, address: str, reason: str, why: str
     ) -> None:
-        """Note a stop that the device did not take."""
+        """Note a stop that the device did not accept."""
         self._note("stop failed", who, address, action=action.value, reason=reason, error=why)
 
     def line_error(self, reason: str, *, machine_held: bool) -> None:
@@ -157,7 +157,7 @@ class PortAudit:
         self._note("device opened", "", "", source=source)
 
     def device_lost(self, reason: str) -> None:
-        """Note that there is none any more."""
+        """Note the loss of the device."""
         self._note("device lost", "", "", reason=reason)
 
     def _of(self, client: Client, event: str, /, **fields: object) -> None:
@@ -168,7 +168,7 @@ class PortAudit:
 
 
 def _shown(settings: LineSettings) -> str:
-    """Return them as people write them: 115200 8N1."""
+    """Return the settings in the usual notation: 115200 8N1."""
     parity, stop_bits = settings.parity.name[0], settings.stop_bits
     flow = "" if settings.flow_control is FlowControl.NONE else f" {settings.flow_control.value}"
     return f"{settings.baud} {settings.data_bits}{parity}{stop_bits:g}{flow}"

@@ -1,4 +1,4 @@
-"""What watchers of the ports are sent: each change is described once for all of them."""
+"""Reports changes of ports to their watchers; each is described once for all of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Describe = Callable[[], PortDescription]
 
 @dataclass(slots=True)
 class _Told:
-    """A port as last reported; `number` is that of the change which made it so."""
+    """A port as last reported; `number` is the number of that change."""
 
     description: PortDescription
     number: int
@@ -57,7 +57,7 @@ class PortNews:
         self._wake_soon()
 
     def rules_changed(self) -> None:
-        """Note that others may be shown now."""
+        """Note that the visible ports may have changed."""
         self._rules += 1
         self._wake_soon()
 

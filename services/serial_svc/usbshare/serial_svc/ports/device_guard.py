@@ -1,4 +1,4 @@
-"""Says at each opening whether a port's device is still the same one, and may be opened.
+"""Checks at each opening that a port's device is still the same one, and is allowed.
 
 A port has the device that was behind its source when it was first opened; a port that nobody
 configured has the one that it was offered for. What a name or a link leads to later is compared
@@ -103,7 +103,7 @@ class PortGuard:
         self._own.opened(found)
 
     def why_absent(self, plugged_in: Sequence[SerialDeviceFound]) -> str:
-        """Return why there is nothing to open, empty if there is or only opening can show it."""
+        """Return why there is nothing to open, empty if there is or only opening can tell."""
         if self._own.is_fixed:
             there = any(each.identity == self.expected() for each in plugged_in)
             return "" if there else NOT_PLUGGED_IN

@@ -18,10 +18,10 @@ _AT = "-at-"
 def name_devices(
     devices: Iterable[SerialDeviceFound], names: DeviceNames
 ) -> list[tuple[str, SerialDeviceFound]]:
-    """Give each device an id that no other device ever gets, whatever is plugged in beside it.
+    """Give each device an id that no other device ever gets, whatever else is plugged in.
 
     A serial number makes an id for the first device that has it; others with the same, and those
-    without, have their socket in the id. What cannot be distinguished gets none. Blocks for a
+    without, have their socket in the id. Indistinguishable devices get none. Blocks for a
     moment.
     """
     found = sorted(devices, key=lambda device: device.path)

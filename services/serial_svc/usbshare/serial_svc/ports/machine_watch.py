@@ -1,4 +1,4 @@
-"""What those who watch a machine are shown; the machine is asked for it where that disturbs nobody.
+"""The state of a machine for its watchers; the machine is asked only if that disturbs nobody.
 
 GRBL takes a second `?` that comes before it has answered the first as the same one, so that nobody
 can tell whose answer a report is. So a program is not asked over for those who watch: while a
@@ -19,7 +19,7 @@ from usbshare.serial_svc.stop.stops import Stops
 
 ASK_S = 1.0
 ANSWER_S = 0.1  # GRBL answers within 20 ms
-# A device that does not answer is asked seldom.
+# A device that does not answer is asked rarely.
 MOST_UNANSWERED = 3
 SELDOM_S = 10.0
 _STATUS = b"?"

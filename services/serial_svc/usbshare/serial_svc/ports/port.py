@@ -87,12 +87,12 @@ class SerialPort:
         return await self._admission.open(client, resumption)
 
     async def withdraw(self, why: str) -> None:
-        """Take an open port's device away; a running job is stopped first, as after a lost link."""
+        """Close an open port's device; a running job is stopped first, as after a lost link."""
         await self.stops.let_go(why)
         self.line.device_lost(why)
 
     async def close(self) -> None:
-        """Stop taking sessions, end those there are, close the device."""
+        """Refuse new sessions, end the existing ones, close the device."""
         self._is_closing = True
         await self.stops.close()
         await asyncio.gather(*(session.close(CLOSE_TIMEOUT_S) for session in self.roster))
@@ -101,7 +101,7 @@ class SerialPort:
     # Events of the line.
 
     def data_received(self, data: bytes) -> None:
-        """Give bytes to the session in control, and to observers in their turns."""
+        """Pass bytes to the session in control, and to observers in turn."""
         now, turns = self._clock(), self.observer_turns
         outbox = self.roster.control_outbox
         if outbox is not None:
@@ -115,11 +115,11 @@ class SerialPort:
             self.line.hold_back.hold(self.line.device)
 
     def wrote(self, data: bytes, now: float) -> None:
-        """Follow what the machine is given to do."""
+        """Follow what is written to the machine."""
         self.stops.machine.activity.wrote(data, now)
 
     def command_done(self, command: Queued, outcome: CommandOutcome, now: float, why: str) -> None:
-        """Report to the session that sent a command what became of it."""
+        """Report the outcome of a command to the session that sent it."""
         if isinstance(command.source, Session):
             command.source.finish(command, outcome, now, why)
 
@@ -144,7 +144,7 @@ class SerialPort:
         self._on_change()
 
     def device_opened(self, device: PhysicalDevice | None) -> None:
-        """Deal with what the machine was doing, before anybody writes to it."""
+        """Act on what the machine was doing, before anyone writes to it."""
         self.roster.line_changed()
         self.audit.device_opened(self.config.source)
         self.stops.device_opened(device)

@@ -13,7 +13,7 @@ from usbshare.line.usb.node import usb_device_behind, usb_device_of
 from usbshare.line.usb.serial_devices import SerialDeviceFound, list_serial_devices, parse_usb_name
 
 _USB = "usb:"
-# What usbip:// opens is asked about when it is known, see `admit_remote`. Not hwgrep, spy, alt and
+# A device of usbip:// is checked once it is known, see `admit_remote`. Not hwgrep, spy, alt and
 # cp2110: which device of this host they open is not known beforehand.
 _NOT_USB = ("sim://", "socket://", "rfc2217://", "loop://", "usbip://")
 
@@ -48,7 +48,7 @@ class PortQuarantine:
             raise DeviceAbsentError(why)
 
     def allowed(self, plugged_in: Sequence[SerialDeviceFound]) -> list[SerialDeviceFound]:
-        """Return those of what is plugged in that may be offered; note the others."""
+        """Return the plugged-in devices that may be offered; note the others."""
         self._quarantine.saw(map(usb_device_of, plugged_in))
         return [each for each in plugged_in if not self._quarantine.why_not(usb_device_of(each))]
 

@@ -116,7 +116,7 @@ class Registry:
         return self._news.watch(is_shown)
 
     async def follow(self, offered: QueueLimits | None, watch: FileWatch) -> None:
-        """Notice devices that come and go, until cancelled; see `scan`."""
+        """Follow devices that appear and disappear, until cancelled; see `scan`."""
         folders = folders_that_change()
         sources = [port.config.source for port in self.ports]
         nodes = [Path(source) for source in sources if source.startswith("/")]
@@ -125,7 +125,7 @@ class Registry:
         wait_s = 0.0
         try:
             while True:
-                # What the system says of a device that is new may come a moment later.
+                # The system's data about a new device may appear a moment later.
                 wait_s = SCAN_INTERVAL_S if await files.changed(wait_s) else quiet_s
                 await self.scan(offered)
         finally:
@@ -133,7 +133,7 @@ class Registry:
             watch.unfollow(files)
 
     def rules_changed(self) -> None:
-        """Note that others may be allowed or shown now: `follow` and `watch` look at once."""
+        """Note that the allowed or visible ports may have changed; rescan at once."""
         self._news.rules_changed()
         if self._files is not None:
             self._files.wake()
@@ -149,7 +149,7 @@ class Registry:
             elif (absent := seen.absent.get(port.id)) is not None:
                 port.line.noticed(present=not absent, why_not=absent or NOT_PLUGGED_IN)
         if offered is not None:
-            # All are named, lest a quarantine renames the others.
+            # All are named, so that a quarantine does not rename the others.
             named = await in_thread(name_devices, seen.plugged_in, self._names)
             allowed = {port_id: found for port_id, found in named if found in seen.allowed}
             await self._offer(allowed, offered)

@@ -1,6 +1,6 @@
 """Turns a port's source into a device: a path, a URL, a USB identity, or a simulated machine.
 
-What is behind another computer's USB/IP server is a device of this service as any other is.
+A device behind another computer's USB/IP server is treated like any other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SCHEMES = ("sim", "usbip", "socket", "rfc2217", "hwgrep", "spy", "alt", "loop",
 
 
 def check_source(source: str) -> str:
-    """Return the source if it is well formed; raises ConfigError with what would be."""
+    """Return the source if it is well formed; raises ConfigError with the correct form."""
     url = _URL.match(source)
     if url is not None and url[1].lower() not in _SCHEMES:
         raise ConfigError(f"scheme {url[1]}:// is not one of {', '.join(_SCHEMES)}")
@@ -52,9 +52,9 @@ def check_source(source: str) -> str:
 
 
 def device_maker(config: PortConfig, guard: PortGuard) -> Callable[[LineSettings], Device]:
-    """Return what makes the port's device each time it is opened; a simulated one lives on.
+    """Return a function that makes the port's device at each opening; a simulated one is kept.
 
-    What `usb:` names is looked up at each opening.
+    A `usb:` source is looked up at each opening.
     """
     if config.source.startswith(_SIMULATED):
         machine = sim_device(config.source)

@@ -15,7 +15,7 @@ class SessionAudit(Protocol):
     """Who notes what becomes of sessions; nothing here waits or fails."""
 
     def sending(self, client: Client) -> Sending:
-        """Return what takes note of the program bytes of a session."""
+        """Return the recorder of a session's program bytes."""
         ...
 
     def opened(self, client: Client) -> None:

@@ -61,7 +61,7 @@ class StopAudit(Protocol):
     def stop_failed(
         self, action: StopAction, who: str, address: str, reason: str, why: str
     ) -> None:
-        """Note a stop that the device did not take."""
+        """Note a stop that the device did not accept."""
 
     def line_error(self, reason: str, *, machine_held: bool) -> None:
         """Note that lines are held since one went wrong, and whether the machine is as well."""

@@ -1,4 +1,4 @@
-"""The service's counters for Prometheus, read when they are asked for."""
+"""The service's counters for Prometheus, read at each scrape."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from usbshare.usb_svc.export.totals import Ending, Refusal, Totals
 
 
 class UsbCollector(Collector):
-    """Reads what there is at the moment of a scrape."""
+    """Reads the current values at each scrape."""
 
     def __init__(self, devices: Callable[[], Iterable[OfferedDevice]], totals: Totals) -> None:
         self._devices = devices
         self._totals = totals
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the devices by state, and what attachments came to."""
+        """Yield the devices by state, and the outcomes of attachments."""
         found = Counter(each.state for each in self._devices())
         devices = GaugeMetricFamily(
             "usbshare_usb_devices", "USB devices by state", labels=["state"]

@@ -30,7 +30,7 @@ _MOST_NAME = 64
 
 
 class UsbServicer(UsbServiceServicer):
-    """Maps RPCs to what is lent."""
+    """Maps RPCs to lending."""
 
     def __init__(
         self, lending: Lending, gate: Gate, audit: Audit, link_timeout_s: float, totals: Totals
@@ -71,7 +71,7 @@ class UsbServicer(UsbServiceServicer):
     async def Attach(  # type: ignore[override]  # the stub knows only generators
         self, request_iterator: AsyncIterator[pb.AttachRequest], context: Context
     ) -> None:
-        """Lend a device for as long as the stream lasts."""
+        """Lend a device for the time of the stream."""
         asked = (await first_message(context, "open")).open
         caller, is_attached = self._gate.caller(context), False
         try:

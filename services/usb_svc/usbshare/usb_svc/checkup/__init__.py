@@ -1,1 +1,1 @@
-"""What `usb-svc doctor` looks at."""
+"""The checks of `usb-svc doctor`."""

@@ -1,4 +1,4 @@
-"""Whether this host's kernel lends devices, and this user may have it do so."""
+"""Whether this host's kernel can lend devices, and this user may make it do so."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from usbshare.usb_svc.settings import PROGRAM, Places, Settings
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What is looked at; `folder`: where the service notes what it has lent."""
+    """The inputs of the checks; `folder`: where the service records its loans."""
 
     settings: Settings
     configuration: Judgement
@@ -39,7 +39,7 @@ class Examined:
 
 
 def examined(config: Path | None, listen: str | None) -> Examined:
-    """Gather what is to be looked at; a bad configuration is a finding, not an error. Blocks."""
+    """Gather the inputs; a bad configuration is a finding, not an error. Blocks."""
     settings, configuration = read_settings(config, Settings)
     settings = PROGRAM.listening_at(listen, settings)
     site, places = Site(config_folder(), ""), Places.of_system()

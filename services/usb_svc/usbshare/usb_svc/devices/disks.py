@@ -1,4 +1,4 @@
-"""What of the kernel uses a disk: it would lose data if the disk were taken from it."""
+"""Which part of the kernel uses a disk, and would lose data if the disk were lent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Disks:
         self._unread = ""
 
     def user_of(self, node: Node) -> str:
-        """Return what uses a block device, empty if nothing does."""
+        """Return the user of a block device, empty if there is none."""
         mounts, name = self._mounts, node.path.rpartition("/")[2]
         place = mounts.get(node.number) or mounts.get(node.path)
         if place is not None:

@@ -43,7 +43,10 @@ def unbind_remedy(busid: str) -> str:
 def judge(
     device: HostDevice, rules: HostRules, users: Users, sys: Path, *, is_ours: bool
 ) -> tuple[State, str]:
-    """Return how it is with a device, and why; `is_ours`: this service bound it. Blocks."""
+    """Return whether a device can be lent, and why not; `is_ours`: this service bound it.
+
+    Blocks.
+    """
     is_bound = device.driver == HOST
     if is_bound and not is_ours:
         return State.IN_USE, f"{BY_HAND}: {unbind_remedy(device.busid)}"

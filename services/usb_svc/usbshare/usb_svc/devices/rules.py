@@ -1,4 +1,4 @@
-"""Which devices a host lends: what a list says, or all that cannot harm the host by it."""
+"""Which devices a host lends: those on a list, or all whose loan cannot harm the host."""
 
 from __future__ import annotations
 

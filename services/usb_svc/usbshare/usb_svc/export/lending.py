@@ -91,7 +91,7 @@ class Lending:
             self._news()
 
     async def follow(self) -> None:
-        """Look again and again, until cancelled."""
+        """Poll until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
             await self.look()
@@ -101,7 +101,7 @@ class Lending:
         await self._changed.wait()
 
     async def take_back_left_over(self) -> None:
-        """Free what a service that was killed had lent, and nothing that others bound."""
+        """Free the devices lent by a killed service, and none that others bound."""
         await self._thread.run(self._free_left_over)
 
     @asynccontextmanager

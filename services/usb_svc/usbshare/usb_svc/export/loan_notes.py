@@ -61,7 +61,7 @@ class LoanNotes:
         return self._noted.get(device.busid) == LentDevice.of(device)
 
     def load(self) -> None:
-        """Read what a service that was killed left; what cannot be understood frees nothing."""
+        """Read the notes of a killed service; an invalid note frees nothing."""
         try:
             paths = sorted(self._folder.glob(f"{_PREFIX}*"))
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What attachments came to since the service began."""
+"""The outcomes of attachments since the service started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel's usbip-host: gives a device to whoever is at the other end of a socket.
+"""The kernel's usbip-host: passes a device to the other end of a socket.
 
 Source: drivers/usb/usbip/stub_main.c and stub_dev.c of Linux; tools/usb/usbip/src does the same.
 usbip-host keeps a pointer to the device that it had last, freed or not, and `rebind` follows it:
