@@ -235,7 +235,7 @@ def test_plaintext_is_for_this_computer_only(tmp_path: Path) -> None:
     assert "refused to listen" in output
 
 
-def test_it_is_announced_and_withdrawn_at_its_end(tmp_path: Path) -> None:
+def test_a_camera_service_is_announced_and_withdrawn_at_its_end(tmp_path: Path) -> None:
     host = Computer(tmp_path, free_port(socket.SOCK_DGRAM))
     config = str(host.config)
     with (
@@ -255,7 +255,7 @@ def test_it_is_announced_and_withdrawn_at_its_end(tmp_path: Path) -> None:
         watcher.wait_for(lambda: not is_there())
 
 
-def test_one_command_runs_it_beside_the_others(tmp_path: Path) -> None:
+def test_one_command_runs_the_camera_service_beside_the_others(tmp_path: Path) -> None:
     port = free_port()
     config = configured(tmp_path, f'[camera]\nlisten = "127.0.0.1:{port}"\n{BED}')
     command = [str(SCRIPTS / "python"), "-m", "usbshare.service.supervisor", "camera-svc"]

@@ -95,7 +95,7 @@ def test_a_line_holds_nothing_that_the_firmware_obeys_ahead_of_it(
 ) -> None:
     ended = piped(console(target), home, f"{line}\nG4 P0\nrelease\n")
     refused, answered, *_ = ended.stdout.splitlines()
-    assert "is a real-time command to this firmware, also within a line: leave it out" in refused
+    assert "is a real-time command to this firmware, even within a line: leave it out" in refused
     assert answered == "ok"  # nothing of the line has come to the machine
     assert "Hold" not in ended.stderr
 

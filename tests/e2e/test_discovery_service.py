@@ -317,7 +317,7 @@ def all_services(host: Computer) -> Iterator[Process]:
         yield each
 
 
-def test_one_command_runs_them_all_and_ends_them(host: Computer) -> None:
+def test_one_command_runs_and_ends_all_services(host: Computer) -> None:
     with all_services(host) as services:
         services.wait_for("serial-svc ready at")
         services.wait_for("announced as")

@@ -131,14 +131,14 @@ def test_the_listener_is_a_process_that_ends_with_the_last_invitation(
     assert not host.answers()
 
 
-def test_it_ends_with_its_service(host: Host, service: Process) -> None:
+def test_the_listener_ends_with_its_service(host: Host, service: Process) -> None:
     host.invite()
     pid = listener_of(host, service)
     assert service.stop() == 0
     assert not is_alive(pid)
 
 
-def test_it_ends_with_a_service_that_is_killed(host: Host, service: Process) -> None:
+def test_the_listener_ends_with_a_killed_service(host: Host, service: Process) -> None:
     host.invite()
     pid = listener_of(host, service)
     service.process.kill()
@@ -164,7 +164,7 @@ def test_ctrl_c_in_a_terminal_ends_both_in_order(host: Host, service: Process) -
     assert "Traceback" not in service.output
 
 
-def test_one_that_died_is_started_again(host: Host, service: Process) -> None:
+def test_a_listener_that_died_is_started_again(host: Host, service: Process) -> None:
     host.invite("first")
     pid = listener_of(host, service)
     os.kill(pid, signal.SIGKILL)

@@ -97,7 +97,7 @@ async def test_a_caller_without_a_certificate_can_call_nothing(tmp_path: Path) -
         (["doctor"], 2, "No such command"),
     ],
 )
-def test_its_command_line_is_that_of_every_service(
+def test_a_minimal_service_has_the_command_line_of_every_service(
     tmp_path: Path, arguments: list[str], code: int, said: str
 ) -> None:
     with service([*ECHO, *arguments], tmp_path) as process:

@@ -90,9 +90,7 @@ Touch = Callable[[JobHost], Awaitable[None]]
 
 
 @pytest.mark.parametrize("touch", [stopped_and_rearmed, held_and_resumed])
-async def test_who_stops_a_machine_sees_no_job_start_that_was_asked_for_before(
-    tmp_path: Path, touch: Touch
-) -> None:
+async def test_a_stop_prevents_job_starts_requested_before_it(tmp_path: Path, touch: Touch) -> None:
     async with job_host(tmp_path) as host:
         jobs = host.jobs()
         await finished(jobs, await start(jobs, await enqueued(jobs)))  # the device is open

@@ -227,7 +227,7 @@ async def test_an_unplugged_device_leaves_no_line_without_an_end(tmp_path: Path)
     assert len(rig.told.answers) == len(HEAD) + 800
 
 
-async def test_those_who_observe_read_the_replies_as_well(tmp_path: Path) -> None:
+async def test_observers_read_the_replies_too(tmp_path: Path) -> None:
     async with line_rig(tmp_path) as rig, rig.stream() as stream:
         await streamed(stream, [b"G21\n"])
         client = rig.client()

@@ -150,7 +150,7 @@ def test_without_hosts_the_remedy_is_reported(workshop: Workshop) -> None:
     assert output.startswith("bridge: no host is known: give --target HOST")
 
 
-def test_one_host_alone_may_be_asked(workshop: Workshop, both: str, closed_port: int) -> None:
+def test_a_single_host_can_be_listed(workshop: Workshop, both: str, closed_port: int) -> None:
     ports, _ = workshop.listed(both, "--target", f"127.0.0.1:{workshop.mill}")
     assert of(ports, "id") == [("mill",)]
     ports, _ = workshop.listed(both, "--target", "mill")

@@ -67,7 +67,7 @@ def test_a_host_started_before_the_network_is_found_when_it_is_up(wire: Wire) ->
         assert wire.host.address in client.wait_for("Laser")["addresses"]
 
 
-def test_both_find_each_other_again_on_another_interface(wire: Wire) -> None:
+def test_two_hosts_find_each_other_again_on_another_interface(wire: Wire) -> None:
     """As when the cable moves from one socket to another: other interface, other addresses."""
     with _peer(wire.host, chosen=False) as host, _peer(wire.client, chosen=False) as client:
         host.announce("Laser")

@@ -57,7 +57,9 @@ def test_escaped_bytes_come_back(data: bytes, at: list[int], most: int) -> None:
 
 
 @given(data=streams, at=cuts, most=st.integers(1, 64))
-def test_how_it_was_cut_makes_no_difference(data: bytes, at: list[int], most: int) -> None:
+def test_any_split_of_the_bytes_gives_the_same_result(
+    data: bytes, at: list[int], most: int
+) -> None:
     assert decoded(pieces(data, at), most) == decoded([data], most)
 
 

@@ -121,7 +121,7 @@ async def test_an_announcement_is_heard_with_the_address_of_its_interface(
     assert entry.instance.site == _LASER.site
 
 
-async def test_it_is_reported_again_and_again(
+async def test_a_beacon_is_sent_repeatedly(
     listener: BeaconListener,
     publisher: BeaconPublisher,
     heard: SourceCounters,

@@ -223,7 +223,7 @@ async def test_hosts_that_the_other_service_sees_are_seen_with_each_change(serve
 
 
 @pytest.mark.usefixtures("hasty_via")
-async def test_it_is_asked_again_when_it_comes_back(
+async def test_a_discovery_service_is_asked_again_when_it_comes_back(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

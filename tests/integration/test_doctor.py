@@ -178,7 +178,7 @@ async def test_a_healthy_host_passes_every_check(host: Host) -> None:
     ]
 
 
-async def test_it_opens_no_device(host: Host) -> None:
+async def test_the_doctor_opens_no_device(host: Host) -> None:
     await judged_at(host.target, host.site.client_bundle)
     assert not host.registry.get("laser").line.is_open
 
@@ -322,7 +322,7 @@ async def test_a_name_in_dns_is_reported_with_its_addresses(host: Host) -> None:
 # TCP and TLS.
 
 
-async def test_nothing_listens(site: Site) -> None:
+async def test_a_target_at_which_nothing_listens_is_reported(site: Site) -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         target = f"127.0.0.1:{reserved.getsockname()[1]}"

@@ -129,7 +129,7 @@ async def test_both_ends_know_the_same_fingerprints(site: Site, bundle: Path) ->
     assert done.authority_fingerprint == own
 
 
-async def test_it_listens_only_while_an_invitation_is_open(site: Site, bundle: Path) -> None:
+async def test_enrolment_listens_only_while_an_invitation_is_open(site: Site, bundle: Path) -> None:
     port = free_port()
     async with listener(site, port):
         assert not is_open(port)
@@ -310,7 +310,7 @@ def impostor(chain: bytes, key: bytes, folder: Path) -> Iterator[Impostor]:
         made.close()
 
 
-async def test_nothing_is_sent_to_one_with_another_authority(
+async def test_nothing_is_sent_to_a_host_with_another_authority(
     site: Site, bundle: Path, tmp_path: Path
 ) -> None:
     other = issue(name="usbshare site")
@@ -323,7 +323,7 @@ async def test_nothing_is_sent_to_one_with_another_authority(
     assert "nothing was sent" in text
 
 
-async def test_nothing_is_sent_to_one_that_shows_our_authority_and_has_another_certificate(
+async def test_nothing_is_sent_to_a_host_that_shows_our_authority_with_another_certificate(
     site: Site, bundle: Path, tmp_path: Path
 ) -> None:
     other = issue(name="usbshare site")
@@ -349,7 +349,7 @@ async def test_a_program_without_tls_is_reported(site: Site, bundle: Path) -> No
     assert "is not usbshare" in text
 
 
-async def test_one_that_says_nothing_is_not_waited_for_long(site: Site) -> None:
+async def test_a_silent_host_is_not_waited_for_long(site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = Target("127.0.0.1", silent.getsockname()[1])
         with pytest.raises(ConnectionRefusedByPeerError, match="does not answer"):

@@ -74,7 +74,7 @@ async def test_no_server_is_made_while_another_has_the_port(
     assert made.tries >= 1
 
 
-async def test_one_that_must_wait_looks_less_and_less_often(
+async def test_a_waiting_listener_looks_less_and_less_often(
     site: Site, made: Made, taken: socket.socket
 ) -> None:
     port = int(taken.getsockname()[1])
@@ -89,7 +89,7 @@ async def test_one_that_must_wait_looks_less_and_less_often(
     assert made.servers == 0
 
 
-async def test_it_takes_over_once_the_port_is_free(
+async def test_a_waiting_listener_takes_over_once_the_port_is_free(
     site: Site, made: Made, taken: socket.socket
 ) -> None:
     port = int(taken.getsockname()[1])
@@ -140,7 +140,7 @@ class SwallowingServer:
             await asyncio.Event().wait()
 
 
-async def test_it_ends_although_the_stop_of_the_server_swallows_the_cancellation(
+async def test_a_listener_ends_even_if_the_server_swallows_the_cancellation(
     site: Site,
 ) -> None:
     made = EnrolmentListener(site, "127.0.0.1:1", enroller_of(site), utc_now)

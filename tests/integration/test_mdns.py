@@ -91,7 +91,7 @@ def instance(name: str, port: int = 50051, **fields: Any) -> Instance:
     return Instance(name, (), (Endpoint(Kind.SERIAL, port),), **fields)
 
 
-async def test_all_that_is_announced_is_found(start: Start, name: str) -> None:
+async def test_an_announced_instance_is_found_with_all_fields(start: Start, name: str) -> None:
     here, there = await start(), await start()
     endpoints = (Endpoint(Kind.SERIAL, 50061), Endpoint(Kind.CAMERA, 50062))
     announced = Instance(
@@ -195,7 +195,7 @@ async def test_a_goodbye_in_our_name_does_not_make_us_vanish(start: Start, name:
     await there.find(name)
 
 
-async def test_its_changes_are_reported(start: Start, name: str) -> None:
+async def test_changes_of_an_announcement_are_reported(start: Start, name: str) -> None:
     here, there = await start(), await start()
     await here.node.announce(instance(name, port_ids=("laser",)))
     await there.find(name)

@@ -136,7 +136,9 @@ async def test_bytes_arrive_with_their_port_and_session(
     assert reporter.events == []
 
 
-async def test_it_is_a_separate_connection(line: UrgentLine, host: Host, service: Service) -> None:
+async def test_the_urgent_line_is_a_separate_connection(
+    line: UrgentLine, host: Host, service: Service
+) -> None:
     session = host.client()
     await converse(session)
     await line.send(overtaking(b"!"), "laser", "s1")
@@ -146,7 +148,7 @@ async def test_it_is_a_separate_connection(line: UrgentLine, host: Host, service
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_its_connection_is_there_before_it_is_needed(line: UrgentLine, host: Host) -> None:
+async def test_the_urgent_line_connects_before_it_is_needed(line: UrgentLine, host: Host) -> None:
     port = int(host.target.rpartition(":")[2])
     assert line.is_ready
     assert connections_to(port) == 1
@@ -156,7 +158,7 @@ async def test_its_connection_is_there_before_it_is_needed(line: UrgentLine, hos
     await session.close()
 
 
-async def test_it_moves_to_where_the_service_is_now(
+async def test_the_urgent_line_follows_the_service(
     host: Host, service: Service, reporter: Reporter
 ) -> None:
     places = [host]

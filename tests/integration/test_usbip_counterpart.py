@@ -102,7 +102,7 @@ async def test_our_source_uses_their_device(theirs: Theirs, free_port: int) -> N
     assert listener.lost == []
 
 
-async def test_their_devices_are_listed(theirs: Theirs, free_port: int) -> None:
+async def test_devices_of_the_counterpart_are_listed(theirs: Theirs, free_port: int) -> None:
     twin = Theirs(free_port, "A1")
     with twin.device.plug(via=twin.transport):
         listed = await (await connect("127.0.0.1", free_port)).devices()
@@ -157,7 +157,7 @@ def their_client(port: int, busid: str) -> usbip.Handle:
     return usbip.open(busid=busid, transport=usbip.USBIP("127.0.0.1", port))
 
 
-async def test_their_client_uses_our_device() -> None:
+async def test_the_counterparts_client_uses_our_device() -> None:
     fake = FakeAcmDevice(acm_model("A1"), "1-1.3")
     fake.echoes = True
     async with usbip_server(fake) as server:
@@ -182,7 +182,7 @@ async def test_their_client_uses_our_device() -> None:
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"  # it leaves its socket open
 )
-async def test_their_client_is_told_why_it_gets_none() -> None:
+async def test_the_counterparts_client_is_told_why_it_gets_no_device() -> None:
     fake = FakeAcmDevice(acm_model())
     async with usbip_server(fake) as server:
         server.failing.add("1-1")

@@ -13,7 +13,7 @@ from fakes.serial_device import Acknowledging, SerialDevice, echo, plugged_in
 NON_BLOCKING = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
 
 
-def test_it_remembers_all_that_it_received_and_answers(tmp_path: Path) -> None:
+def test_the_fake_remembers_received_bytes_and_answers(tmp_path: Path) -> None:
     with plugged_in(tmp_path / "tty", Acknowledging()) as device:
         descriptor = os.open(device.link, os.O_RDWR | os.O_NOCTTY)
         os.write(descriptor, b"G0 X1\n")

@@ -24,7 +24,7 @@ def set_up() -> ModuleType:
     return module
 
 
-def test_nothing_is_in_the_way_here() -> None:
+def test_the_check_of_the_setup_passes_here() -> None:
     done = subprocess.run(
         [sys.executable, SCRIPT, "check"], check=False, capture_output=True, timeout=60
     )

@@ -40,7 +40,7 @@ def test_a_program_talks_to_a_simulated_grbl(captured: Captured) -> None:
     assert captured.kept == b""
 
 
-def test_it_reads_the_settings_of_its_machine() -> None:
+def test_a_captured_program_reads_the_settings_of_the_machine() -> None:
     assert "$30=255" in Captured({30: 255.0}).say("$$\n")
 
 

@@ -34,7 +34,7 @@ def test_a_job_is_reported_by_its_size_and_by_its_first_and_last_line() -> None:
     assert fields["contents"] is None
 
 
-def test_it_is_the_same_wherever_the_job_was_cut() -> None:
+def test_a_burst_is_the_same_for_any_split_of_the_job() -> None:
     whole = burst_of(JOB).fields()
     for seed in range(200):
         chance, chunks, rest = random.Random(seed), [], JOB
@@ -75,7 +75,7 @@ def vars_of(burst: Burst) -> list[object]:
     return list(vars(burst).values())
 
 
-def test_it_is_over_after_a_while_of_quiet() -> None:
+def test_a_burst_ends_after_a_quiet_time() -> None:
     burst = burst_of(b"G0\n")
     assert not burst.is_over(10.0 + QUIET_S - 0.1)
     assert burst.is_over(10.0 + QUIET_S)

@@ -71,7 +71,7 @@ def test_a_device_that_fits_every_key_of_an_entry_is_allowed(entry: dict[str, st
         {"path": "1-1"},
     ],
 )
-def test_one_key_that_does_not_fit_is_enough_to_keep_it_out(entry: dict[str, str]) -> None:
+def test_one_key_that_does_not_match_excludes_a_device(entry: dict[str, str]) -> None:
     assert not is_allowed(policy(entry), LASER)
 
 

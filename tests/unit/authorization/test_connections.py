@@ -48,7 +48,7 @@ def test_only_so_many_are_remembered_and_those_in_use_stay() -> None:
     assert [each["address"] for each in audit.entries].count("0") == 2
 
 
-def test_one_that_connects_all_the_time_does_not_fill_the_log() -> None:
+def test_a_client_that_reconnects_constantly_does_not_fill_the_log() -> None:
     audit, throttle = Noted(), AuditThrottle(FakeClock())
     arrivals = Arrivals(audit, HOST, Sightings())
     for number in range(100):

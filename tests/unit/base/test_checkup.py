@@ -107,7 +107,7 @@ async def test_each_check_is_a_line_and_its_remedy_another() -> None:
     ]
 
 
-async def test_it_is_well_when_there_are_only_warnings() -> None:
+async def test_a_checkup_with_only_warnings_passes() -> None:
     written: list[str] = []
     assert await check_up([Step("net", answer(warning("slow", "cable")))], written.append)
     assert written == ["warn  net  slow\n           -> cable"]

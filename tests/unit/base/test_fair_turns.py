@@ -26,7 +26,7 @@ async def test_only_a_few_go_on_in_each_round_of_the_loop() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_they_go_on_in_the_order_in_which_they_asked() -> None:
+async def test_tasks_continue_in_the_order_in_which_they_asked() -> None:
     turns, order = Turns(2), list[int]()
 
     async def one(number: int) -> None:

@@ -98,7 +98,7 @@ def test_every_program_that_is_installed_is_among_them() -> None:
     assert set(targets) <= names
 
 
-def test_they_are_inherited_by_children() -> None:
+def test_standard_streams_are_inherited_by_children() -> None:
     script = (
         "import os, subprocess, sys; os.close(0)\n"
         "from usbshare.base.standard_streams import ensure_standard_streams\n"

@@ -112,7 +112,7 @@ def test_a_quiet_period_is_as_long_as_the_last_one_and_the_next_is_short() -> No
     assert throttle.due_in_s() == 1.0
 
 
-def test_it_says_when_a_report_is_due() -> None:
+def test_the_throttle_says_when_a_report_is_due() -> None:
     clock = FakeClock()
     throttle = ReportedThrottle[str](1.0, 8.0, clock)
     throttle.admits("a")

@@ -71,7 +71,7 @@ def test_no_time_is_counted_as_nothing() -> None:
     assert (summary.p50_s, summary.min_s, summary.max_s) == (0.0, 0.0, 0.5)
 
 
-def test_it_costs_the_same_however_much_is_counted() -> None:
+def test_statistics_use_constant_memory() -> None:
     stats, numbers = TimeStats(), random.Random(1)
     sizes = set()
     for number in range(5000):

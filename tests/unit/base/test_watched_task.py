@@ -63,7 +63,7 @@ async def test_a_cancelled_caller_leaves_nothing_running() -> None:
     assert work.is_cancelled
 
 
-async def test_all_that_is_cancelled_has_ended_however_it_did() -> None:
+async def test_cancelled_tasks_have_ended_in_any_case() -> None:
     work, broken = Work(), asyncio.create_task(end(ValueError("broken")))
     running = asyncio.create_task(work.run())
     await work.begun.wait()

@@ -133,7 +133,9 @@ def test_a_folder_that_cannot_be_made_is_a_warning(tmp_path: Path) -> None:
     assert kept.warnings
 
 
-def test_it_lies_with_the_users_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_in_the_users_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("USBSHARE_HOME", str(tmp_path))
     bridge_state(print).save(USED)
     assert (tmp_path / "state" / "bridge.json").is_file()

@@ -128,7 +128,7 @@ async def test_a_registered_service_is_reported() -> None:
         await rig.heard("laser", DISCOVERY)
 
 
-async def test_its_own_port_is_reported_and_no_other_for_it() -> None:
+async def test_the_services_own_port_is_reported_and_no_other() -> None:
     rig = Rig()
     async with rig.running():
         rig.announcer.offered(Offer((Endpoint(Kind.DISCOVERY, 1), SERIAL)))
@@ -155,7 +155,7 @@ async def test_a_name_that_is_lost_later_is_followed(monkeypatch: pytest.MonkeyP
         assert rig.own.name == "laser'"
 
 
-async def test_its_addresses_are_followed(
+async def test_changes_of_its_addresses_are_announced(
     monkeypatch: pytest.MonkeyPatch, interfaces: list[Interface]
 ) -> None:
     monkeypatch.setattr(module, "LOOK_AGAIN_S", 0.01)
@@ -193,7 +193,7 @@ async def test_beacon_and_own_clients_do_not_wait_for_multicast_dns() -> None:
         await rig.heard("laser", *both)
 
 
-async def test_either_way_does_without_the_other() -> None:
+async def test_mdns_and_beacons_work_without_each_other() -> None:
     rig = Rig()
     without = [Announcer(OWN, [], rig.catalogue) for _ in range(3)]
     tasks = [

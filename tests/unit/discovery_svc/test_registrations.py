@@ -80,7 +80,7 @@ def test_another_offer_replaces_the_previous_one(desk: Desk) -> None:
     assert desk.offers == [SERIAL, fewer]
 
 
-def test_nothing_is_left_of_a_lease_that_was_not_renewed(desk: Desk) -> None:
+def test_a_lease_that_was_not_renewed_leaves_nothing(desk: Desk) -> None:
     lease = desk.registrations.take("serial", SERIAL, 30)
     desk.clock.advance(31)
     assert desk.registrations.left_s(lease) == 0
@@ -95,7 +95,7 @@ def test_a_registration_without_a_service_is_refused(desk: Desk) -> None:
     assert desk.registrations.offer == SERIAL
 
 
-def test_there_is_room_for_a_bounded_number(desk: Desk) -> None:
+def test_registrations_are_bounded(desk: Desk) -> None:
     for _ in range(MOST_LEASES):
         desk.registrations.take("serial", SERIAL, 30)
     with pytest.raises(LimitError, match="64 programs"):

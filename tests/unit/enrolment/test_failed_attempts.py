@@ -32,7 +32,7 @@ def test_after_a_few_wrong_ones_an_address_must_wait() -> None:
     attempts.require_few("192.0.2.7")
 
 
-def test_others_need_not_wait() -> None:
+def test_other_addresses_need_not_wait() -> None:
     exhausted(FakeClock(), "192.0.2.7").require_few("192.0.2.8")
 
 

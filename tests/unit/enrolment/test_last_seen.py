@@ -54,7 +54,7 @@ async def test_sightings_are_written_at_the_end_and_known_afterwards(tmp_path: P
     assert last_seen(tmp_path).keys() == {"a", "b"}
 
 
-def test_nothing_new_writes_nothing(tmp_path: Path) -> None:
+def test_a_file_is_written_only_for_new_sightings(tmp_path: Path) -> None:
     seen_by(tmp_path, "serial-svc").write()
     assert list(tmp_path.iterdir()) == []
 

@@ -46,7 +46,7 @@ def test_output_of_c_code_is_read_and_pythons_passes() -> None:
     }
 
 
-def test_all_that_was_written_before_the_end_is_read() -> None:
+def test_everything_written_before_the_end_is_read() -> None:
     ended = run("""
         with tapped_stderr(read):
             for number in range(2000):

@@ -25,7 +25,7 @@ def test_a_missing_interface_is_not_found() -> None:
     assert interfaces_up(["no-such-interface", "203.0.113.99"]) == []
 
 
-def test_those_that_are_up_are_found_with_all_their_addresses() -> None:
+def test_interfaces_that_are_up_are_found_with_all_addresses() -> None:
     with joined_namespaces() as wire:
         (found,) = _interfaces_up(wire.host)
         assert found.name == wire.host.interface
@@ -43,7 +43,7 @@ def test_only_those_that_are_chosen_are_found() -> None:
         assert [each.name for each in _interfaces_up(wire.host, ["lo"])] == ["lo"]
 
 
-def test_one_that_is_down_is_not_found_and_then_loopback_is_what_is_left() -> None:
+def test_an_interface_that_is_down_is_not_found_and_loopback_remains() -> None:
     with joined_namespaces() as wire:
         wire.link_down(wire.host)
         assert [each.name for each in _interfaces_up(wire.host)] == ["lo"]
@@ -52,7 +52,7 @@ def test_one_that_is_down_is_not_found_and_then_loopback_is_what_is_left() -> No
         assert [each.name for each in _interfaces_up(wire.host)] == [wire.host.interface]
 
 
-def test_one_without_an_address_is_not_found() -> None:
+def test_an_interface_without_an_address_is_not_found() -> None:
     with joined_namespaces() as wire:
         namespace = ["-n", wire.host.name]
         subprocess.run([IP, *namespace, "link", "set", "lo", "down"], check=True, timeout=30)

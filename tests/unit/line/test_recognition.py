@@ -101,7 +101,7 @@ def test_each_firmware_is_recognised_by_what_it_says(
 
 
 @given(data=st.data(), said=st.sampled_from(SAID))
-def test_it_is_recognised_however_its_words_are_cut_and_never_as_another(
+def test_firmware_is_recognised_in_any_split_and_as_no_other(
     data: st.DataObject, said: tuple[bytes, Profile, str]
 ) -> None:
     line = b"start\r\n" + said[0] + b"\r\nok\r\n"

@@ -22,7 +22,7 @@ def after(*writes: int) -> Unsent:
     return unsent
 
 
-def test_one_byte_is_one_byte_though_the_driver_counts_a_buffer() -> None:
+def test_one_byte_counts_as_one_even_if_the_driver_counts_a_buffer() -> None:
     assert after(1).believed(10240) == 1
 
 

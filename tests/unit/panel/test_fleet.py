@@ -190,7 +190,7 @@ async def test_a_host_that_never_answered_goes_with_its_announcement(rig: Rig) -
     assert await rig.settled() == set()
 
 
-async def test_one_that_answered_once_goes_after_a_while(rig: Rig) -> None:
+async def test_a_host_that_answered_once_is_dropped_after_a_while(rig: Rig) -> None:
     rig.network.sees("laser", site=rig.site)
     await rig.settled()
     rig.fleet.get("laser").was_connected = True
@@ -269,7 +269,7 @@ async def test_two_certificates_are_two_hosts_whatever_addresses_they_tell(rig: 
     assert len(await rig.settled()) == 2
 
 
-async def test_what_the_configuration_calls_a_host_is_its_name(rig: Rig) -> None:
+async def test_a_host_has_its_name_from_the_configuration(rig: Rig) -> None:
     rig.network.configures("shop", "laser.example")
     rig.network.places["laser.example"] = Place(frozenset({NOWHERE}))
     rig.network.sees("Workshop", site=rig.site)

@@ -91,7 +91,7 @@ def test_grpc_settings_of_the_user_stay(fresh: dict[str, str], asked: dict[str, 
     assert asked.items() <= fresh.items()
 
 
-def test_it_is_too_late_once_grpc_is_there(environment: dict[str, str]) -> None:
+def test_handshakes_cannot_be_traced_after_the_import_of_grpc(environment: dict[str, str]) -> None:
     prepare_grpc()
     assert "grpc" in sys.modules
     trace_handshakes()

@@ -68,7 +68,7 @@ def _have_started(services: list[Service]) -> bool:
 
 
 @pytest.mark.usefixtures("stop")
-async def test_all_run_until_a_signal_comes_and_then_all_end(tmp_path: Path) -> None:
+async def test_all_services_run_until_a_signal_and_then_end(tmp_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         services = [Service(tmp_path, f"{name}-{number}", "") for name in ("one", "two")]
         running = asyncio.create_task(run_services([each.command for each in services]))
@@ -79,7 +79,7 @@ async def test_all_run_until_a_signal_comes_and_then_all_end(tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("stop")
-async def test_one_that_ends_is_started_again_and_the_others_run_on(
+async def test_a_service_that_ends_is_restarted_and_the_others_keep_running(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     steady = Service(tmp_path, "steady", "")
@@ -122,7 +122,7 @@ async def test_a_configuration_that_becomes_wrong_later_ends_no_other_service(
 
 
 @pytest.mark.usefixtures("stop")
-async def test_one_that_does_not_end_when_asked_is_killed(
+async def test_a_service_that_does_not_end_when_asked_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "STOP_TIMEOUT_S", 0.05)

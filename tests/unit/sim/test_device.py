@@ -58,12 +58,12 @@ async def device(listener: Listener) -> AsyncIterator[SimDevice]:
     await device.close()
 
 
-def test_it_is_a_device() -> None:
+def test_the_simulator_is_a_device() -> None:
     device: Device = sim_device("sim://grbl")
     assert device.settings == LineSettings()
 
 
-async def test_it_answers(device: SimDevice, listener: Listener) -> None:
+async def test_the_simulator_answers(device: SimDevice, listener: Listener) -> None:
     assert device.write(b"$G\n") == 3
     await listener.until(b"[GC:G0 G54 G17 G21 G90 G94 M5 M9 T0 F0 S0]\r\nok\r\n")
 

@@ -13,7 +13,7 @@ WELCOME = "\r\nGrbl 1.1h ['$' for help]\r\n"
 FAST = "G1X100F6000\n"
 
 
-def test_it_greets_at_power_up(grbl: Any) -> None:
+def test_grbl_sends_its_banner_at_power_up(grbl: Any) -> None:
     assert grbl.greeting == WELCOME
 
 

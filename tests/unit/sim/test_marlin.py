@@ -18,7 +18,7 @@ def numbered(number: int, command: str) -> str:
     return f"{body}*{total}\n"
 
 
-def test_it_greets_at_power_up(marlin: Any) -> None:
+def test_marlin_sends_its_banner_at_power_up(marlin: Any) -> None:
     assert marlin.greeting.startswith("start\necho:Marlin 2.1.2\n")
 
 

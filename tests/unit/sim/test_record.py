@@ -6,7 +6,7 @@ from pathlib import Path
 from usbshare.sim.record import BeamInterval, Record, Segment
 
 
-def test_it_adds_up_the_time_of_the_beam() -> None:
+def test_a_record_adds_up_the_time_of_the_beam() -> None:
     record = Record()
     record.beam(5, 1.0)
     record.beam(7, 2.0)
@@ -41,7 +41,7 @@ def test_every_entry_is_readable_in_the_file_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_it_forgets_the_oldest_entries_and_keeps_the_totals() -> None:
+def test_a_record_drops_the_oldest_entries_and_keeps_the_totals() -> None:
     record = Record(limit=2)
     for n in range(5):
         record.receive(bytes([n]), n)

@@ -130,6 +130,6 @@ def test_an_unrecorded_identity_can_be_revoked(site: Site, registry: Path) -> No
     assert uri_of(site, "older-pc") in identities.read_revocations(registry)
 
 
-def test_others_are_issued_for_at_once(site: Site, registry: Path) -> None:
+def test_other_identities_get_certificates_at_once(site: Site, registry: Path) -> None:
     identities.revoke(registry, uri_of(site), "", NOW + timedelta(days=1))
     assert identities.moment_to_issue(registry, uri_of(site, "other"), NOW) == NOW

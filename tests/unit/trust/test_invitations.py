@@ -63,7 +63,7 @@ def test_looking_at_it_does_not_use_it_up(path: Path) -> None:
         assert invitations.find(path, TOKEN, NOW).role == "operators"
 
 
-def test_it_ends_at_its_time(path: Path) -> None:
+def test_an_invitation_ends_at_its_time(path: Path) -> None:
     invitations.find(path, TOKEN, NOW + LASTING - timedelta(seconds=1))
     with pytest.raises(PermissionDeniedError, match="expired at 2030-01-01 00:10:00 UTC"):
         invitations.find(path, TOKEN, NOW + LASTING)

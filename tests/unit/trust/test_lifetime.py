@@ -13,7 +13,7 @@ from usbshare.trust.lifetime import Age
 NOW = datetime.now(UTC)
 
 
-def test_it_is_due_from_two_thirds_of_its_life_and_a_twentieth_later_at_most() -> None:
+def test_a_certificate_is_due_after_two_thirds_and_at_most_a_twentieth_later() -> None:
     for _ in range(20):
         certificate = issue(from_days=0, to_days=100).certificate
         due = lifetime.due_at(certificate) - certificate.not_valid_before_utc

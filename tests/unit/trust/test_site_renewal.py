@@ -237,7 +237,7 @@ def test_an_invalid_request_is_refused(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("days_ago", "is_due"), [(0, False), (57, False), (60, True), (89, True)])
-def test_one_is_renewed_in_the_last_third_of_its_life_and_no_sooner(
+def test_a_certificate_is_renewed_in_the_last_third_of_its_life_and_no_sooner(
     site: Site, days_ago: float, is_due: bool
 ) -> None:
     who = caller(site, days_ago=days_ago)

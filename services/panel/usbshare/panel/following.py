@@ -59,7 +59,7 @@ async def follow(
             ended(ServiceState.LOST, "the service ended the stream")
         except UsbshareError as error:
             ended(_state_after(error), str(error))
-        if loop.time() - began > LOOK_S:  # it stood for a while
+        if loop.time() - began > LOOK_S:  # it was established for a while
             backoff.reset()
         await asyncio.sleep(max(least_s, backoff.next_s()))
 

@@ -145,7 +145,7 @@ def test_configured_ports_get_no_other_one(computer: Computer) -> None:
     assert computer.import_(Side.SERVER)["ports"] == {"laser": {"source": "sim://grbl"}}
 
 
-def test_it_happens_once(computer: Computer) -> None:
+def test_the_import_happens_once(computer: Computer) -> None:
     computer.older(Side.CLIENT, CLIENT)
     computer.import_(Side.CLIENT)
     computer.settings.unlink()

@@ -23,7 +23,7 @@ def install(root: Path, *arguments: str) -> str:
     return done.output
 
 
-def test_one_user_and_nobody_else_may_use_it(tmp_path: Path) -> None:
+def test_only_the_named_user_may_use_the_helper(tmp_path: Path) -> None:
     install(tmp_path, "--for-user", "nobody")
     unit = configparser.ConfigParser()
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # keys of units have capitals
@@ -41,7 +41,7 @@ def test_root_runs_a_copy_that_no_user_can_change(tmp_path: Path) -> None:
     assert f"/usr/local/libexec/{NAME}" in service
 
 
-def test_it_is_removed_without_a_trace(tmp_path: Path) -> None:
+def test_the_helper_is_removed_without_a_trace(tmp_path: Path) -> None:
     install(tmp_path, "--for-user", "nobody")
     install(tmp_path, "--remove")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

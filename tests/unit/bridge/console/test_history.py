@@ -30,7 +30,7 @@ def test_a_code_is_not_kept(tmp_path: Path) -> None:
     assert path.read_text() == "help\n"
 
 
-def test_it_is_bounded(tmp_path: Path) -> None:
+def test_the_history_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "console_history"
     path.write_text("".join(f"G0 X{number}\n" for number in range(5 * MOST_LINES)))
     typed(path, "help")

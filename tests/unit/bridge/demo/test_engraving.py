@@ -33,7 +33,7 @@ def stream(controller: GrblController) -> tuple[list[bytes], float]:
     return answers, now_s
 
 
-def test_it_has_the_form_that_lightburn_writes() -> None:
+def test_the_engraving_has_the_form_that_lightburn_writes() -> None:
     lines = engraving_lines()
     assert all(line.startswith(";") for line in lines[:2])
     head = ["G00 G17 G40 G21 G54", "G90", "M4", "M8", "G0 X8Y8", "G1 Y23S600F1800"]
@@ -47,16 +47,16 @@ def test_every_line_is_one_that_grbl_takes() -> None:
     assert all(word.fullmatch(line) and len(line) < 80 for line in engraving_lines())
 
 
-def test_it_stays_on_the_bed() -> None:
+def test_the_engraving_stays_on_the_bed() -> None:
     values = re.findall(r"[XY](-?[\d.]+)", "\n".join(engraving_lines()))
     assert all(0 <= float(value) <= BED_MM for value in values)
 
 
-def test_it_is_always_the_same() -> None:
+def test_the_engraving_is_always_the_same() -> None:
     assert engraving_lines() == engraving_lines()
 
 
-def test_it_engraves_without_an_error_and_leaves_the_beam_off() -> None:
+def test_the_engraving_has_no_error_and_leaves_the_beam_off() -> None:
     controller = GrblController()
     answers, duration_s = stream(controller)
     assert set(answers) == {b"ok"}

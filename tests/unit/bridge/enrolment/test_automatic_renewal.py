@@ -123,7 +123,7 @@ async def renewed_by(path: Path, adopter: Adopter, told: Told) -> AsyncIterator[
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_one_that_is_due_is_renewed_saved_and_taken_over(host: Host, path: Path) -> None:
+async def test_a_certificate_that_is_due_is_renewed_saved_and_used(host: Host, path: Path) -> None:
     adopter, told, before = Adopter(), Told(), ClientBundle.load(path)
     async with renewed_by(path, adopter, told) as made:
         await until(lambda: adopter.bundles)
@@ -136,7 +136,7 @@ async def test_one_that_is_due_is_renewed_saved_and_taken_over(host: Host, path:
     assert after.warning is None
 
 
-async def test_one_that_is_not_due_is_left(host: Host, tmp_path: Path) -> None:
+async def test_a_certificate_that_is_not_due_is_left(host: Host, tmp_path: Path) -> None:
     path, told = bundle_of(host, tmp_path, from_days=-1, to_days=89), Told()
     async with renewed_by(path, Adopter(), told):
         await asyncio.sleep(0.1)  # nothing is to happen
@@ -161,7 +161,7 @@ def two_that_end_together(host: Host) -> tuple[Issued, Issued]:
             return made[0], made[1]
 
 
-async def test_one_renewed_within_the_second_of_the_first_is_taken_over(
+async def test_a_certificate_renewed_within_the_same_second_is_used(
     host: Host, tmp_path: Path
 ) -> None:
     first, second = two_that_end_together(host)
@@ -172,7 +172,7 @@ async def test_one_renewed_within_the_second_of_the_first_is_taken_over(
     assert adopter.bundles[0].certificate == second.certificate
 
 
-async def test_one_that_ends_earlier_is_not_taken_over(host: Host, tmp_path: Path) -> None:
+async def test_a_certificate_that_ends_earlier_is_not_used(host: Host, tmp_path: Path) -> None:
     path, adopter = bundle_of(host, tmp_path, from_days=-1, to_days=60), Adopter()
     async with renewed_by(path, adopter, Told()) as made:
         bundle_of(host, tmp_path, from_days=-1, to_days=59)
@@ -214,7 +214,7 @@ async def test_a_failure_is_reported_once_and_tried_again(
 
 
 @pytest.mark.parametrize("step", ["require_writable", "write"])
-async def test_one_that_cannot_be_saved_is_not_used(
+async def test_a_certificate_that_cannot_be_saved_is_not_used(
     host: Host, path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def fails(_: ClientBundle) -> None:
@@ -236,9 +236,7 @@ async def test_the_new_one_is_saved_before_the_host_sees_it(host: Host, path: Pa
     assert [each.certificate for each in seen] == [renewed.certificate]
 
 
-async def test_one_whose_trial_has_no_answer_is_kept_since_it_may_have_been_used(
-    host: Host, path: Path
-) -> None:
+async def test_a_certificate_whose_trial_has_no_answer_is_kept(host: Host, path: Path) -> None:
     def no_answer() -> None:
         raise ConnectionRefusedByPeerError("the link is lost")
 

@@ -283,7 +283,7 @@ async def test_a_host_elsewhere_is_not_for_plaintext(finder: FakeFinder) -> None
         await resolve(NAME, None, None)
 
 
-async def test_one_of_ours_that_turns_up_late_goes_before_a_foreign_one(
+async def test_a_late_host_of_our_site_precedes_a_foreign_one(
     finder: FakeFinder, bundle: ClientBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(name_lookup, "FOREIGN_SETTLE_S", 30)

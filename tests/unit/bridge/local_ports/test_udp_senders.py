@@ -27,7 +27,7 @@ def test_each_sender_is_known_for_a_minute_after_its_last_word() -> None:
     assert senders.wait_s() is None
 
 
-def test_there_are_never_more_than_the_bound() -> None:
+def test_remembered_senders_are_bounded() -> None:
     clock = FakeClock()
     senders: Senders[str] = Senders(clock, most=2)
     senders.heard(ONE, lambda: "one")

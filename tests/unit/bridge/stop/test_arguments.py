@@ -32,7 +32,7 @@ def options(command: click.Command, *, flags: bool) -> set[str]:
     return {name for each in found if bool(each.is_flag) is flags for name in each.opts}
 
 
-def test_its_options_are_those_of_the_full_command_line() -> None:
+def test_the_quick_options_are_those_of_the_full_command_line() -> None:
     assert options(stop, flags=False) - LEFT_OUT == AFTER
     assert options(stop, flags=True) - LEFT_OUT == FLAGS
     assert options(cli, flags=False) == BEFORE | BEFORE_UNUSED | BEFORE_OPTIONAL

@@ -187,7 +187,7 @@ async def test_a_re_arm_names_the_epoch_that_the_person_gave() -> None:
     assert client.asked == [("rearm", "laser", 5)]
 
 
-async def test_there_is_nothing_to_re_arm_where_nothing_is_latched() -> None:
+async def test_a_port_that_is_not_latched_needs_no_re_arm() -> None:
     client = Client()
     assert (
         await command.rearm(client, "laser", None)

@@ -71,19 +71,19 @@ def insist(dialer: Dialer, first: Any = None, patience_s: float = PATIENCE_S) ->
     return asyncio.create_task(delivery.insist(SendRealtime(b"!", 1, 1), lambda: first, patience_s))
 
 
-async def test_one_that_answers_is_enough() -> None:
+async def test_one_connection_that_answers_is_enough() -> None:
     session, line = Connection(), Connection()
     await insist(Dialer(line, session), line)
     assert (line.requests, session.requests) == ([b"!"], [])
 
 
-async def test_one_that_does_not_answer_in_time_is_not_waited_for() -> None:
+async def test_a_connection_that_does_not_answer_in_time_is_not_waited_for() -> None:
     session, dead = Connection(), Connection(answers=False)
     await insist(Dialer(session, dead), dead)
     assert (dead.requests, session.requests) == ([b"!"], [b"!"])
 
 
-async def test_one_that_is_slow_still_counts() -> None:
+async def test_a_slow_connection_still_counts() -> None:
     slow, dead = Connection(answers=False), Connection(answers=False)
     sending = insist(Dialer(slow, dead), slow)
     await until(lambda: dead.requests)

@@ -60,14 +60,14 @@ def test_a_history_says_how_each_ended() -> None:
     assert line.endswith("line 91: error:20")
 
 
-def test_all_that_is_known_is_shown() -> None:
+def test_all_known_fields_are_shown() -> None:
     text = details(RUNNING)
     assert "of 200 lines 120 sent, 110 answered, 90 executed; 1:23, 3:10 left" in text
     assert "by usbshare://site/bob" in text
     assert "state       failed: line 91: error:20" in details(FAILED)
 
 
-def test_nothing_that_a_job_is_called_acts_on_a_terminal() -> None:
+def test_the_name_of_a_job_cannot_act_on_a_terminal() -> None:
     evil = replace(FAILED, name="\x1b[2Jx\ny", reason="a\x9b31m\nb", submitter="s/\x07z")
     for text in (queue_table([evil]), history_table([evil]), details(evil)):
         assert not {each for each in text if not each.isprintable()} - {"\n"}

@@ -139,7 +139,7 @@ async def test_the_first_viewer_opens_it_and_the_second_finds_it_open(
     assert rig.states == [CameraState.OPENING, CameraState.LIVE]
 
 
-async def test_it_is_closed_some_time_after_the_last_viewer_left(
+async def test_a_camera_is_closed_some_time_after_the_last_viewer_left(
     made: Callable[..., Rig],
 ) -> None:
     rig = made(linger_s=0.0)
@@ -163,7 +163,7 @@ async def test_a_viewer_that_comes_back_meanwhile_finds_it_open(
     assert rig.camera.state is CameraState.OPENING
 
 
-async def test_it_is_not_opened_again_before_it_is_closed(made: Callable[..., Rig]) -> None:
+async def test_a_camera_is_not_reopened_before_it_is_closed(made: Callable[..., Rig]) -> None:
     rig = made(linger_s=0.0)
     first = rig.join()
     rig.capture.lets_go.clear()

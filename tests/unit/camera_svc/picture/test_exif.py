@@ -51,7 +51,7 @@ def test_the_orientation_is_read(orientation: int, order: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_both_ways_show_the_same(orientation: int) -> None:
+def test_a_turned_picture_is_the_same_decoded_and_encoded_again(orientation: int) -> None:
     data = jpeg(orientation)
     shown = decode_jpeg(data)[:, :, 0] > 127
     assert shown.shape == ((64, 32) if orientation > 4 else (32, 64))

@@ -22,13 +22,13 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
         ((7680, 4320), (1920, 1080)),
     ],
 )
-def test_it_has_the_cameras_size_within_bounds(
+def test_a_placeholder_has_the_cameras_size_within_bounds(
     asked: tuple[int, int], given: tuple[int, int]
 ) -> None:
     assert check_jpeg(placeholder(*asked, "unplugged", NOON)) == given
 
 
-def test_it_shows_the_reason_and_the_time() -> None:
+def test_a_placeholder_shows_the_reason_and_the_time() -> None:
     unplugged = placeholder(640, 480, "unplugged", NOON)
     assert unplugged != placeholder(640, 480, "held by obs", NOON)
     assert unplugged != placeholder(640, 480, "unplugged", NOON.replace(hour=13))

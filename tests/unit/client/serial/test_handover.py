@@ -88,7 +88,7 @@ async def test_a_session_continues_over_the_other_connection(bench: Bench, way: 
     assert not way.is_closed
 
 
-async def test_it_moves_as_often_as_it_is_asked(bench: Bench) -> None:
+async def test_a_link_moves_as_often_as_requested(bench: Bench) -> None:
     ways = [Way(bench.service) for _ in range(3)]
     for each in ways:
         assert await bench.link.move(each)  # type: ignore[arg-type]

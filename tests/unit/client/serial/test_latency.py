@@ -29,7 +29,7 @@ def test_nothing_is_known_before_the_first_beat() -> None:
         ((0.1, 0.1, 0.5, 0.5, 0.5), 0.5),
     ],
 )
-def test_one_late_beat_counts_little_and_a_slower_link_soon(
+def test_one_late_heartbeat_counts_little_and_a_slower_link_soon(
     seconds: tuple[float, ...], typical: float
 ) -> None:
     assert latency(*seconds).typical_s == typical

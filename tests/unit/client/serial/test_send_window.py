@@ -40,7 +40,7 @@ def test_a_network_that_is_fast_enough_has_no_limit() -> None:
     assert network.window.limit_bytes >= 64 * 1024
 
 
-def test_one_beat_that_is_late_alone_says_nothing() -> None:
+def test_a_single_late_heartbeat_changes_nothing() -> None:
     window = SendWindow()
     for late_s in (0.0, 5.0, 0.0, 5.0, 0.0):
         before = window.limit_bytes

@@ -101,7 +101,7 @@ def test_a_machine_of_which_nothing_is_known(port: object, headline: str) -> Non
     assert shown(PortStatus(port)).splitlines()[1:] == [f"  laser (grbl): {headline}"]  # type: ignore[arg-type]
 
 
-def test_nothing_that_a_host_says_acts_on_a_terminal() -> None:
+def test_texts_of_a_host_cannot_act_on_a_terminal() -> None:
     evil = replace(PORT, id="\x1b[2Jlaser", reason="a\nb\x07", state="absent", holder="\x9b31mX")
     text = page([HostStatus("h\x1b]0;x\x07", "h:1", (PortStatus(evil),), failure="")])
     assert not {each for each in text if not each.isprintable()} - {"\n"}

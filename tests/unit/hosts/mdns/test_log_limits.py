@@ -36,7 +36,7 @@ def test_a_minute_later_lines_pass_again() -> None:
     assert quiet.filter(record("x"))
 
 
-def test_nothing_is_left_of_it_afterwards() -> None:
+def test_the_log_limits_are_removed_afterwards() -> None:
     before = list(LIBRARY.filters)
     with quieted():
         assert before != LIBRARY.filters

@@ -9,7 +9,7 @@ def test_a_loud_sender_does_not_drown_another() -> None:
     assert admission.admits("192.0.2.2", 100)
 
 
-def test_all_senders_together_have_an_end() -> None:
+def test_the_packets_of_all_senders_are_bounded() -> None:
     admission = Admission(FakeClock())
     admitted = [
         admission.admits(f"192.0.2.{number}", 100) for number in range(256) for _ in "." * 50

@@ -132,7 +132,7 @@ async def test_a_machine_that_reports_nothing_is_not_to_be_homed(
         await run.require_idle(stream)
 
 
-async def test_it_is_finished_when_all_is_acknowledged_and_the_machine_rests(
+async def test_a_job_is_finished_when_all_is_acknowledged_and_the_machine_rests(
     tmp_path: Path,
 ) -> None:
     async with scene(tmp_path) as job:
@@ -242,7 +242,7 @@ def held(number: int, hold: Hold | None = HOLD) -> RemotePort:
     return replace(OPEN, held=hold is not None, hold=hold, hold_number=number)
 
 
-async def test_it_follows_its_port_whoever_holds_and_resumes(tmp_path: Path) -> None:
+async def test_a_job_follows_holds_and_resumes_of_its_port_by_anyone(tmp_path: Path) -> None:
     async with scene(tmp_path) as job:
         job.run.port_changed(held(1))
         job.run.port_changed(held(1))

@@ -28,7 +28,7 @@ class Asked:
         return 1
 
 
-async def test_its_settings_and_its_work_offset_are_known_after_the_reply() -> None:
+async def test_settings_and_work_offset_are_known_after_the_reply() -> None:
     machine, asked = MachineSettings(), Asked()
     machine.said(b"$130=1.0")  # to somebody else's question
     asking = asyncio.create_task(machine.ask(asked))

@@ -45,6 +45,6 @@ async def test_a_program_that_turns_it_off_is_sent_as_it_is(tmp_path: Path, cont
     assert await sent(tmp_path, content) == content.splitlines()
 
 
-async def test_what_comes_before_a_line_counts(tmp_path: Path) -> None:
+async def test_the_preamble_is_sent_before_the_first_line(tmp_path: Path) -> None:
     lines = await sent(tmp_path, b"M3\nX1\nX2\n", first_line=3, before=(b"M5 M9", b"M3 S50"))
     assert lines == [b"M5 M9", b"M3 S50", b"X2", b"M5"]

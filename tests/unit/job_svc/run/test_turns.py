@@ -51,7 +51,7 @@ async def hall() -> AsyncIterator[Hall]:
     await asyncio.gather(*made.tasks.values(), return_exceptions=True)
 
 
-async def test_one_is_in_at_a_time_and_the_first_to_come_is_next(hall: Hall) -> None:
+async def test_one_task_is_admitted_at_a_time_in_order(hall: Hall) -> None:
     for name in "abc":
         await hall.come(name)
     assert hall.inside == ["a"]

@@ -80,7 +80,7 @@ def test_a_number_and_a_checksum() -> None:
     assert answered_number(b"ok T:22") is None
 
 
-def test_how_much_firmware_says_that_it_takes() -> None:
+def test_the_buffer_size_that_firmware_reports_is_read() -> None:
     assert build_buffer_bytes(b"[OPT:VNM,15,128]") == 128
     assert build_buffer_bytes(b"[OPT:VNMSL+,35,1024,3,0]") == 1024
     assert build_buffer_bytes(b"[OPT:PHS]") is None

@@ -7,7 +7,7 @@ from usbshare.panel.jog.lease import AGE_S, LEASE_S, Lease
 PAGE = object()
 
 
-def test_it_lasts_as_long_as_it_is_renewed() -> None:
+def test_a_lease_lasts_as_long_as_it_is_renewed() -> None:
     lease = Lease(PAGE, 1, 0.0)
     for step in range(1, 100):
         now = step * LEASE_S / 2
@@ -31,7 +31,7 @@ def test_the_first_reason_stays() -> None:
     assert lease.why_ended == "released"
 
 
-def test_it_is_of_one_press_of_one_page() -> None:
+def test_a_lease_belongs_to_one_press_of_one_page() -> None:
     lease = Lease(PAGE, 7, 0.0)
     assert lease.is_of(PAGE, 7)
     assert not lease.is_of(PAGE, 8)

@@ -40,7 +40,7 @@ def test_the_remedy_uses_the_words_of_the_page(release: str) -> None:
     assert condition.news(port()) == "nothing is held now"
 
 
-def test_nothing_is_given_to_what_is_held_or_latched() -> None:
+def test_a_held_or_latched_machine_gets_no_work() -> None:
     condition.require_released(port())
     condition.require_released(port(hold=made(Hold, cause="alarm", release="machine")))
     with pytest.raises(WrongStateError, match="Resume"):

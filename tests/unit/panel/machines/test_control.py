@@ -73,7 +73,7 @@ async def test_a_line_that_homes_is_homing_until_its_reply(line: str) -> None:
     assert control.activity == ""
 
 
-async def test_what_waits_for_its_turn_is_not_being_done_yet() -> None:
+async def test_a_line_that_waits_for_its_turn_is_not_shown_as_current() -> None:
     control = Opening()
     control.opens.set()
     with control.doing(FRAMING):

@@ -66,16 +66,14 @@ def control(grbl: Grbl) -> Control:
 
 
 @pytest.mark.parametrize(("now", "wanted"), [(150, 140), (30, 20), (10, 20), (173, 18), (12, 100)])
-async def test_what_is_asked_for_is_reached_and_never_left_on_the_way(
-    now: int, wanted: int
-) -> None:
+async def test_an_override_reaches_its_value_without_exceeding_it(now: int, wanted: int) -> None:
     grbl = Grbl(spindle=now)
     await bring_to(control(grbl), None, None, wanted)
     assert grbl.now == [100, 100, wanted]
     assert max(grbl.powers) <= max(now, wanted)
 
 
-async def test_what_is_there_already_needs_no_byte() -> None:
+async def test_an_override_already_in_force_needs_no_byte() -> None:
     grbl = Grbl(feed=80)
     await bring_to(control(grbl), 80, 100, None)
     assert grbl.powers == []

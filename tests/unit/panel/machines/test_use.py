@@ -20,7 +20,7 @@ def test_control_taken_by_a_person_or_used_by_a_jog_is_kept() -> None:
     assert (while_used, after, kept) == ((True, False), (False, True), (True, False))
 
 
-def test_nobody_takes_what_is_being_given_up() -> None:
+def test_control_being_released_cannot_be_taken() -> None:
     use = Use()
     with use.ending():
         assert use.is_ending

@@ -149,7 +149,7 @@ def test_a_program_that_waits_for_each_answer_is_not_slowed(name: str, size: int
 
 
 @EVERY_DRIVER
-def test_all_that_was_written_counts_as_sent_once_it_is(name: str) -> None:
+def test_written_bytes_count_as_sent_once_they_are(name: str) -> None:
     async def run() -> None:
         rig = Rig(name)
         rig.writer.urgent(LINE)

@@ -108,7 +108,7 @@ async def test_urgent_bytes_that_a_driver_takes_are_no_sign_of_life(watched: Wat
     assert watched.stalls == 1
 
 
-async def test_nothing_that_waits_is_no_stall(watched: Watched) -> None:
+async def test_a_line_without_waiting_bytes_does_not_stall(watched: Watched) -> None:
     watched.wait(46)
     watched.stall.rests()
     watched.pass_time(60.0)

@@ -83,7 +83,7 @@ async def test_a_session_in_control_is_recorded_from_beginning_to_end(bench: Ben
     assert (opened["session"], opened["mode"], opened["client"]) == ("s1", "control", "LightBurn")
 
 
-async def test_one_that_observes_takes_no_control_and_sends_nothing(bench: Bench) -> None:
+async def test_an_observer_takes_no_control_and_sends_nothing(bench: Bench) -> None:
     session = await bench.open(Mode.OBSERVE)
     await session.command(command(b"G1X1\n"))
     await session.close()
@@ -91,7 +91,7 @@ async def test_one_that_observes_takes_no_control_and_sends_nothing(bench: Bench
     assert bench.last("session opened")["mode"] == "observe"
 
 
-async def test_one_that_opens_sessions_all_the_time_does_not_fill_the_log(bench: Bench) -> None:
+async def test_a_client_that_opens_sessions_constantly_does_not_fill_the_log(bench: Bench) -> None:
     await (await bench.open(Mode.OBSERVE)).close()
     throttle = AuditThrottle(FakeClock())
     kinds = [{"time": "", **each} for each in bench.audit.entries if each["who"]]

@@ -487,7 +487,7 @@ async def test_a_session_that_ends_right_after_its_resume_has_lost_only_what_sta
     assert lasting.port.stops.lost_job.must_reset is not is_obeyed
 
 
-async def test_one_whose_machine_says_nothing_after_its_resume_has_lost_its_job(
+async def test_a_session_whose_machine_is_silent_after_its_resume_has_lost_its_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(report_requests, "LIMIT_S", 0.2)
@@ -500,7 +500,7 @@ async def test_one_whose_machine_says_nothing_after_its_resume_has_lost_its_job(
     await bench.port.close()
 
 
-async def test_one_that_ends_after_a_hold_waits_for_nothing(lasting: Bench) -> None:
+async def test_a_session_that_ends_after_a_hold_waits_for_nothing(lasting: Bench) -> None:
     client = await lasting.open()
     await client.send(b"G1 X10\n")
     client.session.realtime.in_stream(b"~!")

@@ -77,7 +77,7 @@ def test_a_reader_that_is_too_slow_is_told_how_much_it_missed() -> None:
     assert joined(rest) == BLOCK * (MOST_DATA_BYTES // len(BLOCK))
 
 
-def test_one_that_acknowledges_is_not_sent_more_than_it_may_have_under_way() -> None:
+def test_an_observer_is_not_sent_more_than_its_window() -> None:
     tail = Tail()
     outbox = ObserverOutbox(tail)
     outbox.acknowledged(0)

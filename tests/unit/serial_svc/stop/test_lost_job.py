@@ -164,7 +164,7 @@ async def test_an_emergency_stop_is_not_undone_by_a_programs_reset(bench: Bench)
     assert cause(bench) is LatchCause.EMERGENCY_STOP
 
 
-async def test_one_who_takes_over_finds_the_machine_reset() -> None:
+async def test_a_client_that_takes_over_finds_the_machine_reset() -> None:
     bench = Bench(link_timeout_s=30.0)
     client = await bench.open()
     await client.send(b"G1 X1\n")

@@ -49,7 +49,7 @@ def test_a_stop_leaves_nothing_to_do() -> None:
         max_size=30,
     )
 )
-def test_it_rests_only_if_the_last_idle_after_the_last_work_was_acknowledged(
+def test_a_machine_rests_only_after_an_idle_report_behind_its_last_work(
     steps: list[str | int],
 ) -> None:
     rest, idle_at, known = KnownRest(), None, True

@@ -53,7 +53,7 @@ def test_every_byte_is_passed_once_in_order_and_ends_once_it_has_left(
     assert owner.ended == [each for each, _ in ends]
 
 
-def test_one_that_is_taken_back_says_whether_bytes_of_it_were_passed_on() -> None:
+def test_an_unlinked_write_says_whether_bytes_of_it_were_passed_on() -> None:
     owner = Owner()
     owner.writes.allow(0)
     owner.writes.add(1, b"held")

@@ -89,7 +89,7 @@ def test_only_the_device_that_is_meant_is_unplugged(tmp_path: Path) -> None:
     assert kernel.written == [("detach", "0")]
 
 
-def test_one_that_is_unplugged_already_is_no_error(tmp_path: Path) -> None:
+def test_unplugging_an_absent_device_is_no_error(tmp_path: Path) -> None:
     kernel = Kernel(tmp_path, FIRST)
     kernel.refuses = {"0": errno.EINVAL}
     kernel.detach(0, 0x10002)

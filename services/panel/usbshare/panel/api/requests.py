@@ -1,4 +1,4 @@
-"""Carries out what pages ask for: reads a request, hands it to its subject, writes the answer."""
+"""Carries out requests of pages: reads a request, calls its handler, writes the answer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from usbshare.serial.v1 import serial_pb2
 
 log = logging.getLogger(__name__)
 
-# Of one page, answers that wait included.
+# For one page, including answers that wait.
 MOST_AT_ONCE = 64
 MOST_URGENT = 64
 END_S = 2.0
-# These and their answers overtake everything, and so do calls that stop a job.
+# These and their answers overtake everything, as do calls that stop a job.
 URGENT = frozenset({"stop", "end_jog", "cancel_motion"})
 _JOB_STOPS = frozenset({"hold", "cancel", "hand_over"})
 
@@ -34,9 +34,9 @@ Handler = Callable[[Page, Any, int], Awaitable[pb.Answer]]
 
 
 class PageRequests:
-    """All requests of all pages; each runs to its end, even if its page goes.
+    """All requests of all pages; each runs to its end, even if its page is closed.
 
-    A stop whose page is closed is a stop all the same.
+    So a stop is carried out after its page is closed.
     """
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
@@ -62,11 +62,11 @@ class PageRequests:
             self._begin(page, request, handler, began, is_urgent=is_urgent)
 
     def end(self) -> None:
-        """Begin nothing any more but what stops."""
+        """Accept only stops from now on."""
         self._is_ending = True
 
     async def close(self) -> None:
-        """Let what is being done end, for a moment."""
+        """Give running requests a moment to end."""
         if self._running:
             await asyncio.wait(list(self._running), timeout=END_S)
         await cancel_all(*self._running)
@@ -131,7 +131,7 @@ class PageRequests:
             page.outbox.answer(_frame(request_id, answer, began), is_urgent=urgent)
 
     def _reject(self, page: Page, request_id: int, error: UsbshareError, began: float) -> None:
-        """Answer a request that is not begun; of too many only the latest such answer is kept."""
+        """Answer a rejected request; if there are too many, only the latest such answer is kept."""
         answer = _failed(error)
         if self._is_full(page, is_urgent=False):
             page.outbox.state("too many", _frame(request_id, answer, began))
@@ -153,7 +153,7 @@ def _is_urgent(request: pb.Request) -> bool:
 
 
 def _stops(request: pb.Request) -> bool:
-    """Return whether a request ends motion: a resume is as urgent, and lets a machine move."""
+    """Return whether a request ends motion; a resume is as urgent, but lets a machine move."""
     return _is_urgent(request) and request.stop.action != serial_pb2.STOP_ACTION_RESUME
 
 

@@ -1,4 +1,4 @@
-"""The hosts that discovery, the configuration and people name, each under a key that stays."""
+"""The hosts named by discovery, the configuration and people, each under a stable key."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from usbshare.panel.machines.machines import Machines
 from usbshare.rpc.channel import Target, parse_target
 from usbshare.rpc.tls import ClientBundle
 
-# Of those that nobody named: our site's, another's, and those that do not say.
+# Limits for discovered hosts: of our site, of other sites, and of unknown site.
 MOST_HOSTS = 64
-# A host that answered once stays for so long after discovery has lost sight of it.
+# A host that has answered stays this long after discovery has lost it.
 KEPT_S = 600.0
 LOOK_S = 5.0
 _SITE_DIGITS = 12
@@ -35,7 +35,7 @@ Pack = Callable[[HostView], str]
 
 
 class Found(Protocol):
-    """What finds hosts, once it is started."""
+    """Finds hosts once it is started."""
 
     liveness: Liveness
 
@@ -100,7 +100,7 @@ class Fleet:
         named: Iterable[Target],
         added: Iterable[Target] = (),
     ) -> AsyncIterator[None]:
-        """Find and follow hosts; `named` and `added` are followed without being found."""
+        """Find and follow hosts; `named` and `added` are followed without discovery."""
         self.bundle = bundle
         self._added = {str(target): target for target in list(added)[:MOST_HOSTS]}
         async with open_finder(bundle) as found:
@@ -197,7 +197,7 @@ class Fleet:
 
     @property
     def added(self) -> list[Target]:
-        """Where the hosts are that people added."""
+        """The addresses of hosts that people added."""
         return list(self._added.values())
 
     # Helpers.
@@ -224,7 +224,7 @@ class Fleet:
         self._found.catalogue.observe(Observation(Source.STATIC, text, instance))
 
     def _settle(self) -> None:
-        """Follow what is new, and note what has changed."""
+        """Follow new hosts, and note changes."""
         catalogue = self._catalogue
         unnamed = {each.name or str(each) for each in (*self._named, *self._added.values())}
         hosts = self._joining.joined(catalogue.entries(), unnamed, self.bundle)
@@ -296,7 +296,7 @@ class Fleet:
         return again
 
     def _has_room(self, entry: Entry) -> bool:
-        """Return whether one more may be shown: strangers take no place of ours."""
+        """Return whether one more may be shown; foreign hosts take no place of our site's."""
         if Source.STATIC in entry.sources:
             return True
         relation = _relation(entry, sites_of(self.bundle))

@@ -23,7 +23,7 @@ from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 
 ROUND_TRIPS = 5
-# Where nobody said that there is a service, it is looked for seldom.
+# A service that nobody announced is looked for rarely.
 GUESS_AGAIN_S = 15.0
 
 
@@ -126,7 +126,7 @@ class Host:
             self._tasks.append(asyncio.create_task(following, name=name))
 
     async def use(self, bundle: ClientBundle | None) -> None:
-        """Go on with this certificate; what is known of its machines stays."""
+        """Continue with this certificate; its machines stay known."""
         tasks, self._tasks = self._tasks, []
         await cancel_all(*tasks)
         self.start(bundle)
@@ -157,7 +157,7 @@ class Host:
             max(0.0, now - self.entry.last_seen),
         )
 
-    # What the follower of the serial service tells.
+    # Events of the serial service's follower.
 
     def serial_connected(self, target: Target) -> None:
         """Note that the serial service answers."""
@@ -170,7 +170,7 @@ class Host:
         self.show(self)
 
     def rights_seen(self, rights: SeenRights) -> None:
-        """Note what we may do there."""
+        """Note our rights there."""
         self.rights = rights
         self.machines.rights_seen(self.key, rights.who.rights)
         self.show(self)
@@ -190,7 +190,7 @@ class Host:
         return targets_of(self.entry, self._bundle, kind)
 
     def _maybe(self, kind: Kind) -> Sequence[Target]:
-        """Return where a service is, or where it usually is if nobody told of it."""
+        """Return the address of a service, or its usual one if it is not announced."""
         if told := self._targets(kind):
             return told
         place = self.serial.place
@@ -209,7 +209,7 @@ class Host:
     def _ended(self, service: Service, state: ServiceState, reason: str) -> None:
         before = self._service(service)
         if before.state is ServiceState.NONE and not self._is_told(service):
-            return  # nobody said that there is one
+            return  # it was not announced
         self._services[service] = ServiceView(state, reason, before.target)
         if service is Service.CAMERA:
             self.camera.clear()

@@ -1,4 +1,4 @@
-"""What a firmware's numbers mean: GRBL's errors, and its alarms."""
+"""The meaning of a firmware's numbers: GRBL's errors and alarms."""
 
 from __future__ import annotations
 

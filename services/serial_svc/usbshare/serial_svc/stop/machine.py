@@ -53,7 +53,7 @@ class Machine:
         return self.holds.was_resumed and self.requests.is_pending
 
     def heard(self, data: bytes, now: float) -> None:
-        """Take what the device says."""
+        """Take bytes from the device."""
         if self._line.profile.reports_state:
             for words in self._alarms.feed(data):
                 if words:
