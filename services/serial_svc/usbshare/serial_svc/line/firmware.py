@@ -1,4 +1,4 @@
-"""What firmware is behind one port: as configured, or as it makes itself known."""
+"""Which firmware is behind one port: as configured, or as recognised."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Firmware:
             self._is_now(profile)
 
     def wrote(self, data: bytes) -> None:
-        """Take what a program writes, before the device has it."""
+        """Take bytes of a program, before the device has them."""
         self.owes_replies = True
         if self._recogniser is not None:
             self._recogniser.wrote(data)
@@ -76,7 +76,7 @@ class Firmware:
             self._on_change()
 
     def was(self, profile: Profile) -> None:
-        """Take what was there when the service crashed; it cannot have changed since."""
+        """Restore what was known when the service crashed; it cannot have changed since."""
         if not self._is_configured:
             self._take(profile)
 
@@ -90,7 +90,7 @@ class Firmware:
         self._late_replies = replies
 
     def take_unanswered(self) -> int:
-        """Return how many those are, for whoever sees to the replies from now on."""
+        """Return that number; the caller handles the replies from now on."""
         lines = self._unanswered
         self._unanswered, self.owes_replies = 0, False
         return lines

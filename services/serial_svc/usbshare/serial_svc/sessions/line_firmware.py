@@ -54,7 +54,9 @@ async def flow_rules(
             f"lines cannot be delivered by the firmware's flow control{hint}"
         )
     if choice.checksums and not rules.numbers:
-        raise ProfileError(f"port '{line.id}' has profile '{name}', which takes no checksums")
+        raise ProfileError(
+            f"port '{line.id}' has profile '{name}', which does not accept checksums"
+        )
     if line_is_begun and line.writer.line_is_open and rules.dialect is MARLIN_DIALECT:
         raise WrongStateError(_BEGUN.format(line.id))
     return rules
