@@ -6,7 +6,9 @@ import gc
 import os
 import sys
 from collections.abc import Generator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -44,9 +46,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if shared := getattr(config, "workerinput", {}).get("nursery"):
+        Nursery.share(Nursery(**shared))
     is_elsewhere = "hardware" in config.getoption("markexpr").replace("not hardware", "")
     if not (is_elsewhere or config.getoption("--shared-network")):
         leave_shared_network()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give all workers the same nursery, unless its processes are to count as theirs."""
+    if hasattr(os, "pidfd_open") and not node.config.getoption("--cpu"):
+        node.workerinput["nursery"] = asdict(Nursery.running())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,8 +1,8 @@
 """Our console scripts as processes that do not import everything again.
 
 What a script imports, and taking it apart at the end, is three quarters of the CPU time that it
-uses, and the tests start thousands. A `nursery`, one for each test process, has imported all of it,
-and forks for each process that is asked for.
+uses, and the tests start thousands. A `nursery`, which all workers of a run share, has imported all
+of it, and forks for each process that is asked for.
 
 A process starts cold, as on a user's computer, in tests marked `slow`, `cold` or `quiet`, with
 `pytest --cold`, and where its environment changes what only a new interpreter or a new library
@@ -20,9 +20,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from tempfile import TemporaryDirectory
+from typing import IO, ClassVar
 
 from fakes.warm_nursery import CLIENT, SERVING, TRACING
 from usbshare.bridge.stop.arguments import is_stop
@@ -100,84 +103,86 @@ class WarmProcess:
         return self.returncode
 
 
+@dataclass(frozen=True)
 class Nursery:
-    """The process that has imported our modules; started at first use, ends with this one."""
+    """The process that has imported our modules, once a first one is asked for."""
 
-    is_used = True
-    _running: Nursery | None = None
+    is_used: ClassVar = True
+    _running: ClassVar[Nursery | None] = None
 
-    def __init__(self) -> None:
-        self.read_early = reads_early({**os.environ, "PYTHONUNBUFFERED": "1"})
-        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._branches: dict[str, socket.socket] = {}
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, str(NURSERY), str(theirs.fileno())],
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
-        atexit.register(self._end)
-
-    @property
-    def pid(self) -> int:
-        """The number of its process."""
-        return self._process.pid
+    address: str
+    pid: int
+    read_early: dict[str, str]
 
     @classmethod
     def running(cls) -> Nursery:
-        """Return the nursery of this process."""
+        """Return the nursery of this process; starts one, which ends with it, if it has none."""
         if cls._running is None:
-            cls._running = cls()
+            cls._running = _started()
         return cls._running
+
+    @classmethod
+    def share(cls, nursery: Nursery) -> None:
+        """Use that of another process."""
+        cls._running = nursery
 
     def start(
         self, words: Sequence[str], environment: dict[str, str], errors: int, first: Sequence[Call]
     ) -> WarmProcess:
         """Start a script of ours; `errors` as the `stderr` of `subprocess.Popen`."""
         namespace, words = apart(words)
-        news, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        reading, writing = os.pipe()
+        kind = kind_of(words, environment)
+        grpc = {name: value for name, value in environment.items() if name.startswith("GRPC_")}
         request = {
             "words": words,
             "environment": environment,
             "folder": os.getcwd(),
             "namespace": namespace,
             "first": first,
+            "branch": {"kind": kind, "environment": grpc} if kind else None,
         }
-        to = self._branch(kind_of(words, environment), environment)
+        news, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        reading, writing = os.pipe()
+        network = os.open("/proc/self/ns/net", os.O_RDONLY)
         streams = [writing, writing if errors == subprocess.STDOUT else errors]
         try:
-            _send(to, request, theirs.fileno(), *streams)
+            _send(self.address, json.dumps(request).encode(), theirs.fileno(), network, *streams)
         finally:
             theirs.close()
-            os.close(writing)
+            for each in (network, writing):
+                os.close(each)
         return WarmProcess(_told_pid(news), news, open(reading, encoding="utf-8"))
 
-    def _branch(self, kind: str, environment: dict[str, str]) -> socket.socket:
-        """Return where to ask for a process whose gRPC is imported as that kind of script does."""
-        if not kind:
-            return self._requests
-        grpc = {name: value for name, value in environment.items() if name.startswith("GRPC_")}
-        request = {"kind": kind, "environment": grpc}
-        key = json.dumps(request, sort_keys=True)
-        if key not in self._branches:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with theirs:
-                _send(self._requests, request, theirs.fileno())
-            _told_pid(ours)
-            self._branches[key] = ours
-        return self._branches[key]
 
-    def _end(self) -> None:
-        for each in (*self._branches.values(), self._requests):
-            each.close()
-        self._process.wait()
+def _started() -> Nursery:
+    """Start a nursery, which ends with this process."""
+    read_early = reads_early({**os.environ, "PYTHONUNBUFFERED": "1"})
+    folder = TemporaryDirectory(prefix="nursery-")
+    address = f"{folder.name}/requests"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as requests:
+        requests.bind(address)
+        process = subprocess.Popen(
+            [sys.executable, str(NURSERY), str(requests.fileno())],
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[requests.fileno()],
+        )
+
+    def end() -> None:
+        with suppress(ConnectionError):  # it has ended
+            _send(address, b"")
+        process.wait()
+        folder.cleanup()
+
+    atexit.register(end)
+    return Nursery(address, process.pid, read_early)
 
 
-def _send(to: socket.socket, request: dict[str, Any], *descriptors: int) -> None:
-    socket.send_fds(to, [json.dumps(request).encode()], descriptors)
+def _send(address: str, request: bytes, *descriptors: int) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect(address)
+        socket.send_fds(sender, [request], descriptors)
 
 
 def _told_pid(news: socket.socket) -> int:

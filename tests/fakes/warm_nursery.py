@@ -1,7 +1,7 @@
 """The process that `fakes.warm` starts: imports what scripts of ours import, and forks for each.
 
-gRPC reads its environment when it is imported. So there is a further process, itself forked from
-this one, for each environment that scripts give it; what they import is refused in another one.
+gRPC reads its environment when it is imported. So there is a further process, a branch, forked from
+this one for each environment that scripts give it; what they import is refused in another one.
 
 It has one thread, so that what it forks inherits no lock that is held. The script runs where this
 module ends, and its process ends as every interpreter does: it waits for threads, calls what is
@@ -50,7 +50,8 @@ GRPC_MODULES = (
 )
 LEFT_OUT = "uvloop"  # starts threads
 CLIENT, SERVING, TRACING = "client", "serving", "tracing"  # kinds of scripts
-# linux/sched.h, sys/mount.h
+# linux/prctl.h, linux/sched.h, sys/mount.h
+PR_SET_PDEATHSIG = 1
 CLONE_NEWNET, CLONE_NEWNS = 0x40000000, 0x00020000
 MS_REC, MS_SLAVE, MNT_DETACH = 1 << 14, 1 << 19, 2
 STDOUT_LOST = 120  # the exit code of CPython where stdout cannot be flushed
@@ -193,34 +194,53 @@ class Children:
 
 
 def serve(requests: socket.socket) -> list[str]:
-    """Fork for each request until there are no more clients; returns in what was forked alone."""
+    """Fork for each request until an empty one or the last; returns in what was forked alone."""
     children = Children()
+    branches: dict[str, socket.socket] = {}
     while True:
         ready = set(select.select([requests.fileno(), *children.ends], [], [])[0])
         for end in ready & set(children.ends):
             children.tell_end(end)
         if requests.fileno() not in ready:
             continue
-        message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 3)
+        message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 4)
         if not message:
             os._exit(0)
         request = json.loads(message)
-        news, streams = socket.socket(fileno=descriptors[0]), descriptors[1:]
-        if not (pid := os.fork()):
-            children.forget()
-            requests.close()
-            if "kind" in request:
-                import_grpc(request["kind"], request["environment"])
-                return serve(news)
-            news.close()
-            return become(request, streams)
-        for each in streams:
+        if (branch := request.pop("branch", None)) is None:
+            if not (pid := os.fork()):
+                children.forget()
+                forget(requests, *branches.values())
+                return become(request, descriptors)
+            children.add(pid, socket.socket(fileno=descriptors.pop(0)))
+        else:
+            key = json.dumps(branch, sort_keys=True)
+            if key not in branches:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                if not os.fork():
+                    children.forget()
+                    forget(requests, ours, *branches.values(), *descriptors)
+                    import_grpc(**branch)
+                    return serve(theirs)
+                theirs.close()
+                branches[key] = ours
+            socket.send_fds(branches[key], [json.dumps(request).encode()], descriptors)
+        forget(*descriptors)
+
+
+def forget(*ours: socket.socket | int) -> None:
+    """Close what belongs to another process from now on."""
+    for each in ours:
+        if isinstance(each, int):
             os.close(each)
-        children.add(pid, news)
+        else:
+            each.close()
 
 
-def become(request: dict[str, Any], streams: list[int]) -> list[str]:
+def become(request: dict[str, Any], descriptors: list[int]) -> list[str]:
     """Take over what the new process is to find; returns its words."""
+    news, network, *streams = descriptors
+    forget(news)
     for number, stream in enumerate(streams, 1):
         os.dup2(stream, number)
         os.close(stream)
@@ -229,6 +249,7 @@ def become(request: dict[str, Any], streams: list[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
+    join(network)
     if request["namespace"]:
         enter(request["namespace"])
     for module, function, *arguments in request["first"]:
@@ -237,21 +258,26 @@ def become(request: dict[str, Any], streams: list[int]) -> list[str]:
     return words
 
 
+def called(name: str, *arguments: object) -> None:
+    """Call a function of libc that returns 0 unless it fails."""
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments):
+        raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+
+
+def join(network: int) -> None:
+    """Be in the network namespace of that descriptor."""
+    if os.readlink(f"/proc/self/fd/{network}") != os.readlink("/proc/self/ns/net"):
+        called("setns", network, CLONE_NEWNET)
+    os.close(network)
+
+
 def enter(namespace: str) -> None:
     """Be in that network namespace as `ip netns exec` is (iproute2, lib/namespace.c)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def call(name: str, *arguments: object) -> None:
-        if getattr(libc, name)(*arguments):
-            raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
-
-    there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
-    call("setns", there, CLONE_NEWNET)
-    os.close(there)
-    call("unshare", CLONE_NEWNS)
-    call("mount", b"", b"/", b"none", MS_SLAVE | MS_REC, None)
-    call("umount2", b"/sys", MNT_DETACH)
-    call("mount", namespace.encode(), b"/sys", b"sysfs", 0, None)
+    join(os.open(f"/run/netns/{namespace}", os.O_RDONLY))
+    called("unshare", CLONE_NEWNS)
+    called("mount", b"", b"/", b"none", MS_SLAVE | MS_REC, None)
+    called("umount2", b"/sys", MNT_DETACH)
+    called("mount", namespace.encode(), b"/sys", b"sysfs", 0, None)
 
 
 def main() -> None:
@@ -259,8 +285,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the tests end it
     sys.path[0] = str(Path(sys.executable).parent)  # as for a script that is installed there
     sys.path.append(str(Path(__file__).parents[1]))
+    called("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
     requests = socket.socket(fileno=int(sys.argv[1]))
     requests.set_inheritable(False)
+    if not requests.recv(1, socket.MSG_PEEK):
+        sys.exit()  # the tests needed no process
     import_what_is_common()
     sys.argv[:] = serve(requests)
 

@@ -27,15 +27,15 @@ def opened_by(pid: int) -> dict[str, str]:
     return {each.name: os.readlink(each) for each in folder.iterdir() if each.is_symlink()}
 
 
-def found_by(process: Process) -> tuple[list[str], list[str], str]:
-    """Return its signals and rights, the kinds of its three streams, and its folder."""
+def found_by(process: Process) -> tuple[list[str], list[str], str, str]:
+    """Return its signals and rights, the kinds of its three streams, its folder and network."""
     process.wait_for("ready")
     pid = process.process.pid
     while "SigBlk:\t0000000000000000" not in (text := Path(f"/proc/{pid}/status").read_text()):
         """It is just starting a thread, which gets no signals."""
     status = [match[0] for match in SAME.finditer(text)]
     streams = [opened_by(pid)[number].partition(":")[0] for number in "012"]
-    return status, streams, os.readlink(f"/proc/{pid}/cwd")
+    return status, streams, os.readlink(f"/proc/{pid}/cwd"), os.readlink(f"/proc/{pid}/ns/net")
 
 
 def test_it_finds_what_a_cold_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
