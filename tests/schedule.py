@@ -1,17 +1,49 @@
 """`-n WORKERS --dist loadfile`: a file goes to one worker, so that its tests share what they start.
 
 The tests of a file that says `pytest.mark.apart` share nothing, and wait long: each goes to a
-worker that is free.
+worker that is free. Files that start browsers are spread among the other end-to-end tests: as many
+browsers as workers would starve one another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 MARK = "pytest.mark.apart"
+BROWSERS, END_TO_END, OTHER = range(3)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        files = spread(list(dict.fromkeys(item.path for item in items)))
+        places = {file: place for place, file in enumerate(files)}
+        items.sort(key=lambda item: places[item.path])
+
+
+def spread(files: Sequence[Path]) -> list[Path]:
+    """Return files in their order, but those that start browsers among all end-to-end tests."""
+    kinds: tuple[list[Path], ...] = ([], [], [])
+    for file in files:
+        kinds[kind_of(file)].append(file)
+    placed = {
+        file: (number + 0.5) / len(same)
+        for same in (kinds[BROWSERS], kinds[END_TO_END])
+        for number, file in enumerate(same)
+    }
+    return [*sorted(placed, key=placed.__getitem__), *kinds[OTHER]]
+
+
+def kind_of(file: Path) -> int:
+    """Return what the tests of a file are."""
+    if "e2e" not in file.parts:
+        return OTHER
+    return BROWSERS if file.parent.name == "panel" else END_TO_END
 
 
 @pytest.hookimpl(optionalhook=True)
