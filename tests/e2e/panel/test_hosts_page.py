@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.async_api import Browser, expect
 
 from fakes.panel_gateway import fake_gateway
-from fakes.panel_page import panel_page
+from fakes.panel_page import PHONE, panel_page
 from fakes.panel_snapshots import SITE, foreign_host, gateway, host, machine, workshop
 from fakes.waiting import until
 from usbshare.page.v1 import page_pb2
@@ -50,6 +50,34 @@ async def test_changes_are_shown_as_they_come(browser: Browser) -> None:
         await fake.send(host_removed="laser-host")
         await expect(own).to_have_count(0)
         await expect(page.locator("#stop-bar")).to_contain_text("no longer knows this machine")
+
+
+REFUSED = (
+    "192.168.1.20:50051 refuses the certificate in /home/anna/.config/usbshare/client.pem: it was "
+    "revoked: ask the host's operator for a new one"
+)
+
+
+async def test_a_host_that_refuses_says_so_on_every_page(browser: Browser) -> None:
+    service = page_pb2.Service(state=page_pb2.SERVICE_STATE_REFUSED, reason=REFUSED)
+    async with (
+        fake_gateway(workshop()) as fake,
+        panel_page(browser, f"{fake.url}#/machine/laser-host/laser", PHONE) as page,
+    ):
+        state = page.locator(".page-head .pill")
+        await expect(state).to_have_text("Idle")
+        await fake.send(host_changed=host(serial=service))
+        await expect(state).to_have_text("Refused")
+        await expect(page.locator("#stop-bar")).to_contain_text("it was revoked")
+        await fake.send(machine_removed=machine().key)
+        await expect(page.locator("main")).to_contain_text("ask the host's operator")
+        await expect(page.locator("#stop-bar")).to_contain_text("it was revoked")
+        is_wider = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not await page.evaluate(is_wider)
+        await page.goto(f"{fake.url}#/hosts")
+        own = page.get_by_role("article").filter(has_text="Laser-Workshop")
+        await expect(own.locator(".pill").first).to_have_text("Refused")
+        await expect(own).to_contain_text("it was revoked")
 
 
 async def test_a_computer_enrols_with_an_invitation(browser: Browser) -> None:

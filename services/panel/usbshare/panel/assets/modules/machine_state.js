@@ -1,6 +1,7 @@
 // The state of a machine in one or two words, and its tone.
 
 import { texts } from "../texts/en.js";
+import { isRefused, whyUnseen } from "./state.js";
 
 const TONES = {
   Idle: "ok",
@@ -14,8 +15,10 @@ const TONES = {
   Sleep: "warn",
 };
 
-/** Returns `{text, tone}`; what keeps the machine from being used comes before what its firmware says. */
-export function stateOf(machine) {
+/** Returns `{text, tone}`; what keeps the machine from being used comes before what its firmware said. */
+export function stateOf(state, machine) {
+  const host = machine?.key?.host;
+  if (whyUnseen(state, host)) return { text: isRefused(state, host) ? texts.hosts.refused : texts.hosts.lost, tone: "danger" };
   const port = machine?.port ?? {};
   const t = texts.state;
   if (port.state === "PORT_STATE_ABSENT") return { text: t.absent, tone: "warn" };

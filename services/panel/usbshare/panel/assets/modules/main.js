@@ -11,7 +11,7 @@ import { stateOf } from "./machine_state.js";
 import { notice } from "./notices.js";
 import { address, go, watch } from "./router.js";
 import { Socket, State } from "./socket.js";
-import { apply, emptyState, keyOf, machineName, sortedMachines, whyUnseen } from "./state.js";
+import { apply, emptyState, keyOf, machineKey, machineName, sortedMachines, whyUnseen } from "./state.js";
 import { stopBar } from "./stop_bar.js";
 import { Store } from "./store.js";
 import { accessView } from "./views/access.js";
@@ -104,7 +104,8 @@ function tellShown(show) {
 function stoppable(state) {
   const known = sortedMachines(state).map(({ key, machine, name }) => ({ key, name, problem: problemOf(state, machine) }));
   if (!state.target || state.machines.has(state.target)) return known;
-  return [...known, { key: state.target, name: machineName(state, state.target), problem: texts.stop.gone }];
+  const problem = whyUnseen(state, machineKey(state.target).host) || texts.stop.gone;
+  return [...known, { key: state.target, name: machineName(state, state.target), problem }];
 }
 
 function problemOf(state, machine) {
@@ -182,7 +183,7 @@ function onAddress({ page, parameters }) {
 /** The tab says what the stop bar's machine does, for those who look at another one. */
 function showTitle(state) {
   const machine = state.machines.get(state.target);
-  const what = machine ? `${stateOf(machine).text} · ${machine.key.portId} · ` : "";
+  const what = machine ? `${stateOf(state, machine).text} · ${machine.key.portId} · ` : "";
   const title = `${what}${texts.pages[shown.page || "hosts"].title} · ${texts.product}`;
   if (document.title !== title) document.title = title;
 }

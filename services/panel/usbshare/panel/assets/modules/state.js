@@ -112,10 +112,13 @@ export function hostName(state, key) {
   return state.hosts.get(key)?.name || key;
 }
 
+/** Whether a host answers and refuses this computer. */
+export const isRefused = (state, key) => state.hosts.get(key)?.serial?.state === "SERVICE_STATE_REFUSED";
+
 /** Why nothing is seen of a host's machines; empty where nothing hinders that. */
 export function whyUnseen(state, key) {
   const { serial } = state.hosts.get(key) ?? {};
-  if (serial?.state === "SERVICE_STATE_REFUSED") return serial.reason || texts.hosts.refused;
+  if (isRefused(state, key)) return serial.reason || texts.hosts.refused;
   return serial?.state === "SERVICE_STATE_LOST" ? serial.reason || texts.hosts.lost : "";
 }
 

@@ -7,6 +7,7 @@ import { bytes, clock, nameOf, people } from "../format.js";
 import { button, note } from "../views/parts.js";
 
 const t = texts.condition;
+const ITSELF = "the machine"; // as serial-svc says who has caused it
 
 export function conditionNotes({ actions, key }) {
   const title = h("strong", {});
@@ -62,7 +63,7 @@ function whyOf(machine) {
   if (!what || !cause) return people(machine.condition);
   const waiting = Number(hold?.waitingBytes ?? 0);
   return [
-    t.because(cause, nameOf(what.who), what.beginTime ? clock(what.beginTime) : "", isAlarmed(machine) ? "" : people(what.reason)),
+    t.because(cause, what.who === ITSELF ? "" : nameOf(what.who), what.beginTime ? clock(what.beginTime) : "", isAlarmed(machine) ? "" : people(what.reason)),
     waiting ? t.waiting(bytes(waiting)) : "",
   ].filter(Boolean).join(" ");
 }

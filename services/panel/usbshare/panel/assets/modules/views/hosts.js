@@ -99,7 +99,7 @@ function hostCard(store, actions) {
       sources: (host.sources ?? []).map((source) => t.source[source] ?? source).join(", ") || null,
     });
     const own = [...state.machines.values()].filter((machine) => machine.key.host === host.key);
-    keyed(machines, own.length ? own : announced(host), (machine) => machine.key.portId, () => machineRow());
+    keyed(machines, own.length ? own : announced(host), (machine) => machine.key.portId, () => machineRow(store));
     setHidden(machines, !own.length && !announced(host).length);
     const pictures = [...state.cameras.values()].filter((camera) => camera.key.host === host.key);
     setText(cameras, pictures.length ? t.cameras(pictures.map((camera) => camera.camera?.description || camera.key.cameraId)) : "");
@@ -113,7 +113,7 @@ function announced(host) {
   return (host.announcedPortIds ?? []).map((portId) => ({ key: { host: host.key, portId }, isOnlyAnnounced: true }));
 }
 
-function machineRow() {
+function machineRow(store) {
   const name = h("span", { class: "strong" });
   const about = h("span", { class: "small muted" });
   const state = pill();
@@ -125,7 +125,7 @@ function machineRow() {
     setText(about, machine.isOnlyAnnounced ? t.announced : [machine.port?.description, holderOf(machine)].filter(Boolean).join(" · "));
     if (machine.isOnlyAnnounced) link.removeAttribute("href");
     else link.href = address("machine", host, portId);
-    const { text, tone } = stateOf(machine);
+    const { text, tone } = stateOf(store.state, machine);
     setPill(state, text, tone);
     setHidden(state, Boolean(machine.isOnlyAnnounced));
   };

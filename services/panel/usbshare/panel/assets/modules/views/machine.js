@@ -66,7 +66,7 @@ export function machineView(context) {
     setText(about, [hostName(all, which.host), machine?.port?.description].filter(Boolean).join(" · "));
     replaceMissing(missing, all, machine, which);
     if (!machine) return;
-    const { text, tone } = stateOf(machine);
+    const { text, tone } = stateOf(all, machine);
     setPill(state, text, tone);
     for (const part of parts) part.update?.(machine, all);
   });
