@@ -95,7 +95,9 @@ function axisRow(axis, onZero) {
 function stateText(machine) {
   const { state, substate } = machine.report ?? {};
   if (isAlarmed(machine) && state !== "Alarm") return texts.state.alarm;
-  return state ? t.state(state, substate) : machine.port?.machineState || t.silent;
+  if (state) return t.state(state, substate);
+  if (machine.port?.state === "PORT_STATE_AVAILABLE") return texts.state.available;
+  return machine.port?.machineState || t.silent;
 }
 
 function spindleOf(value, most) {
