@@ -68,6 +68,7 @@ async def test_a_host_that_refuses_says_so_on_every_page(browser: Browser) -> No
         await expect(state).to_have_text("Idle")
         await fake.send(host_changed=host(serial=service))
         await expect(state).to_have_text("Refused")
+        await expect(page.get_by_role("button", name="Home", exact=True)).to_be_disabled()
         await expect(page.locator("#stop-bar")).to_contain_text("it was revoked")
         await fake.send(machine_removed=machine().key)
         await expect(page.locator("main")).to_contain_text("ask the host's operator")

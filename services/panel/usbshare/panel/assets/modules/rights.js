@@ -8,6 +8,7 @@ import { icon } from "./icons.js";
 /** Returns why a machine cannot be controlled now; empty if it can. `needs` names an ability and its reason. */
 export function whyNotControl(machine) {
   if (!machine) return texts.rights.noMachine;
+  if (machine.isUnseen) return texts.rights.noHost;
   if (!machine.control?.isAllowed) return people(machine.control?.reason) || texts.rights.noControl;
   if (machine.controlState === "CONTROL_STATE_OTHER") return people(machine.controlReason) || texts.rights.heldByOther;
   return "";

@@ -2,6 +2,9 @@
 
 const plural = (count, one, many) => `${count} ${Number(count) === 1 ? one : many}`;
 
+/** A reason as a sentence of its own; hosts begin theirs with a small letter. */
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 export const texts = {
   product: "usbshare",
   none: "–",
@@ -63,14 +66,14 @@ export const texts = {
     notSent: "NOT SENT: there is no connection to the panel's program",
     // What to do comes before why: a long reason may be cut.
     late: (name, machine) => `No answer yet to ${name} for ${machine}. Use the machine's own emergency stop.`,
-    failed: (name, machine, why) => `${name} for ${machine} FAILED. Use the machine's own emergency stop. ${why}`,
+    failed: (name, machine, why) => `${name} for ${machine} FAILED. Use the machine's own emergency stop. ${sentence(why)}`,
     answered: (name, machine, time) => `${name} for ${machine}: answered in ${time}`,
     written: (time) => `written to the machine after ${time}`,
     sentNothing: "SENT NOTHING: the profile of this port has no bytes to stop with",
     latched: "accepts no programs until it is re-armed",
     down: (since) =>
       `HOLD and EMERGENCY do not work: use the machine's own emergency stop. No connection to the panel's program since ${since.toLocaleTimeString("en-GB")}.`,
-    unreachable: (why) => `HOLD and EMERGENCY may not reach this machine: use the machine's own emergency stop. ${why}`,
+    unreachable: (why) => `HOLD and EMERGENCY may not reach this machine: use the machine's own emergency stop. ${sentence(why)}`,
   },
 
   code: {
@@ -85,6 +88,7 @@ export const texts = {
 
   rights: {
     noMachine: "This machine is unknown.",
+    noHost: "The panel has no connection to the host.",
     noControl: "This computer may not control this machine.",
     noStop: "This computer may not stop this machine.",
     heldByOther: "Another client is in control.",

@@ -68,7 +68,8 @@ export function machineView(context) {
     if (!machine) return;
     const { text, tone } = stateOf(all, machine);
     setPill(state, text, tone);
-    for (const part of parts) part.update?.(machine, all);
+    const shown = { ...machine, isUnseen: Boolean(whyUnseen(all, which.host)) };
+    for (const part of parts) part.update?.(shown, all);
   });
   return {
     element: h("div", { class: "stack" }, head, missing, body),
