@@ -16,9 +16,10 @@ from fakes.network import Network
 from fakes.panel import HOST, PanelHost, panel_host
 from fakes.processes import camera_service
 
-pytestmark = pytest.mark.skipif(
-    WITH_WINDOWS is None or XVFB is None, reason="chromium or Xvfb is not installed"
-)
+pytestmark = [
+    pytest.mark.quiet,  # a browser's windows cost twice what a page does
+    pytest.mark.skipif(WITH_WINDOWS is None or XVFB is None, reason="chromium or Xvfb is missing"),
+]
 LOOK_S = 2.0
 # A picture of the simulated bed as JPEG; as H.264 a second of it has more.
 PICTURE_BYTES = 10_000
