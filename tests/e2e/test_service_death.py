@@ -59,7 +59,8 @@ def test_the_next_service_stops_a_machine_at_work_before_anything_else_is_writte
             service.wait_for("was running a job when the service crashed")
             until(lambda: not burns(machine), "the beam to be off")
             program, _, rest = machine.received().partition(DOOR)
-            assert "\n".join([*JOB, ""]).encode().startswith(program)
+            # The service that died may have asked for a report.
+            assert "\n".join([*JOB, ""]).encode().startswith(program.replace(b"?", b""))
             assert rest.strip(b"?") in (b"", RESET)
             service.wait_for("reset the machine of a lost job")
             until(
