@@ -142,7 +142,7 @@ def test_an_unknown_name_is_one_error_with_the_candidates(workshop: Workshop, na
         code, output = host.run_bridge("list", "--target", f"{name} x")
         assert code == 1
         (output,) = output.splitlines()
-        assert f"no host is called '{name} x': found: " in output
+        assert f"no host is called '{name} x'; found: " in output
         assert f"{name} at 127.0.0.1:" in output
 
 

@@ -126,7 +126,7 @@ async def test_a_queue_does_not_go_on_after_a_stop_between_two_jobs(
         before = host.received()
         await touch(host)
         assert host.job is not None
-        host.job.wait_for(rf"job {second.job_id} does not start by itself: ")
+        host.job.wait_for(rf"job {second.job_id} does not start automatically: ")
         watch.cancel()
         assert b"G1 X" not in host.received()[len(before) :]
         still = await until_job(jobs, second.job_id, lambda _: True)

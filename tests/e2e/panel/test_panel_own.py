@@ -121,18 +121,30 @@ async def test_a_host_is_added_by_its_address_and_forgotten(
     tmp_path: Path,
 ) -> None:
     async with panel_host(tmp_path) as shop, shop.ready_page() as page:
-        address = f"localhost:{shop.host.serial_port}"
+        address = f"127.0.0.1:{free_port()}"
         added = (await page.ask(addHost={"address": address}))["host"]
         assert added["isAdded"]
-        await page.until(lambda: (added["key"], "laser") in page.machines)
+        await page.until(lambda: added["key"] in page.hosts)
         (noted,) = await asyncio.to_thread(lambda: list(tmp_path.rglob("panel-hosts.json")))
         assert address in await asyncio.to_thread(noted.read_text)
         assert "failure" not in await page.ask(forgetHost={"host": added["key"]})
         await page.until(lambda: added["key"] not in page.hosts)
-        refused = await page.ask(forgetHost={"host": "shop"})
-        assert "configuration" in refused["failure"]["text"]
         wrong = await page.ask(addHost={"address": "http://x/"})
         assert "URL" in wrong["failure"]["text"]
+
+
+async def test_another_address_of_a_known_host_is_shown_with_it_and_forgotten(
+    tmp_path: Path,
+) -> None:
+    async with panel_host(tmp_path) as shop, shop.ready_page() as page:
+        address = f"localhost:{shop.host.serial_port}"
+        assert "host" in await page.ask(addHost={"address": address})
+        await page.until(lambda: set(page.hosts) == {"shop"} and page.hosts["shop"].get("isAdded"))
+        assert ("shop", "laser") in page.machines
+        assert "failure" not in await page.ask(forgetHost={"host": "shop"})
+        await page.until(lambda: not page.hosts["shop"].get("isAdded"))
+        refused = await page.ask(forgetHost={"host": "shop"})
+        assert "configuration" in refused["failure"]["text"]
 
 
 async def test_the_doctor_checks_a_host(tmp_path: Path) -> None:

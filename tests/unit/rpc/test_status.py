@@ -35,6 +35,7 @@ NEVER_ON_THE_WIRE = {
     errors.ConfigError,
     errors.UnreadableError,
     errors.ConnectionRefusedByPeerError,
+    errors.PeerRefusesError,
 }
 
 

@@ -232,7 +232,7 @@ async def test_an_unknown_name_is_reported_with_the_known_ones(
     with pytest.raises(NotFoundError) as caught:
         await resolve("Lazer Workshop", None, bundle, timeout_s=0.05)
     assert str(caught.value) == (
-        "no host is called 'Lazer Workshop': found: Mill at 192.0.2.9:50051, "
+        "no host is called 'Lazer Workshop'; found: Mill at 192.0.2.9:50051, "
         "Router at 192.0.2.30:50051 (foreign site ffffffffffff)"
     )
 

@@ -97,7 +97,7 @@ def test_a_database_that_is_replaced_while_it_is_in_use_is_written_anew(
     database.delete(8)
     again, jobs = opened(tmp_path)
     assert [job.job_id for job in jobs] == [7, 9]
-    assert caplog.text.count("was replaced or removed while job-svc ran") == 1
+    assert caplog.text.count("was replaced or removed while job-svc was running") == 1
     is_kept = how.startswith("replaced")
     assert (len(asides(tmp_path)), f"kept as {tmp_path}" in caplog.text) == (is_kept, is_kept)
     assert database.kept_aside() == []

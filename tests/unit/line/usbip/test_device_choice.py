@@ -79,7 +79,7 @@ async def test_of_several_ports_one_has_to_be_named() -> None:
     fake = FakeAcmDevice(two_ports())
     async with usbip_server(fake) as server:
         assert "1-1 has 2 serial ports: add #0 or #2" in str(await refused(server, "1-1"))
-        assert "no serial port #7, but #0 or #2" in str(await refused(server, "1-1#7"))
+        assert "no serial port #7; it has #0 or #2" in str(await refused(server, "1-1#7"))
         admission = Admission()
         device = device_of(server, "1-1#2", admission=admission)
         await device.open(Listener())

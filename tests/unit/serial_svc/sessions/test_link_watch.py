@@ -309,7 +309,7 @@ async def test_a_binary_line_cannot_be_resumed_while_its_client_is_away() -> Non
     await lost(bench, client)
     await bench.take_up(client)
     bench.watch.lose("again")
-    with pytest.raises(DeviceError, match="client is away"):
+    with pytest.raises(DeviceError, match="client is disconnected"):
         await bench.port.stops.path.stop(StopAction.RESUME, "bob")
     await bench.port.close()
 

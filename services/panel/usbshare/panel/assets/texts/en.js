@@ -2,8 +2,8 @@
 
 const plural = (count, one, many) => `${count} ${Number(count) === 1 ? one : many}`;
 
-/** A reason as a sentence of its own; hosts begin theirs with a small letter. */
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/** A reason as a sentence of its own: hosts begin theirs with a small letter, or with an address. */
+const sentence = (text) => (/^[a-z]+ /.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text);
 
 export const texts = {
   product: "usbshare",
