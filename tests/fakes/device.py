@@ -38,6 +38,7 @@ class FakeDevice:
         self.fails_to_open: str | None = None
         self.vanishes_while_opened: str | None = None
         self.is_open = False
+        self.emptying: asyncio.Future[None] | None = None
         self.line_log: list[tuple[str, bool]] = []
         self.has_modem_lines = True
         self.watches_lines = True
@@ -96,8 +97,9 @@ class FakeDevice:
         self.discarded_outputs += 1
         self.unsent = 0
 
-    def discard_input(self) -> None:
+    def discard_input(self) -> asyncio.Future[None] | None:
         self.discarded_inputs += 1
+        return self.emptying
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         self._settings = replace(settings)

@@ -213,8 +213,11 @@ class Device(Protocol):
     def discard_output(self) -> None:
         """Discard bytes that were handed over and have not left."""
 
-    def discard_input(self) -> None:
-        """Discard bytes that were received and not delivered."""
+    def discard_input(self) -> Awaitable[None] | None:
+        """Discard bytes that were received and not delivered; None: they are.
+
+        Await what is returned before you write again: replies that come sooner may be discarded.
+        """
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         """Change all settings in one step, return what took effect; raises InvalidArgumentError."""

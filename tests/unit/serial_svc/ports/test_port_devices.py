@@ -16,13 +16,14 @@ from usbshare.base.errors import (
     DeviceError,
 )
 from usbshare.client.serial.convert import remote_port
-from usbshare.line.profiles import GRBL
+from usbshare.line.profiles import GRBL, StopAction
 from usbshare.line.settings import LineSettings, ModemLines, SettingsChange
 from usbshare.serial_svc.api.convert_port import port_message
 from usbshare.serial_svc.line.keeper import PortState
 from usbshare.serial_svc.line.port_config import PortConfig
 from usbshare.serial_svc.line.scheduler import CommandOutcome
 from usbshare.serial_svc.ports.port import SerialPort
+from usbshare.serial_svc.sessions import operation_queue
 from usbshare.serial_svc.sessions import operations as line_operations
 from usbshare.serial_svc.sessions.control_outbox import HIGH_WATER_BYTES
 from usbshare.serial_svc.sessions.events import (
@@ -146,7 +147,7 @@ async def test_a_flush_drops_the_queue_and_the_drivers_bytes(grbl: Bench) -> Non
     grbl.device.unsent = 1 << 20
     await grbl.send(session, 1, b"G1 X10\n")
     operations = LineOperations(grbl.port.line, session, grbl.port.audit)
-    session.operations.flush(2, lambda: operations.flush(2, received=True, queued=True))
+    session.operations.flush(2, lambda: operations.flush(received=True, queued=True))
     assert (grbl.device.discarded_outputs, grbl.device.discarded_inputs) == (1, 1)
     assert grbl.port.line.scheduler.commands == 0
     assert CommandResult(1, CommandOutcome.FLUSHED) in [
@@ -154,6 +155,36 @@ async def test_a_flush_drops_the_queue_and_the_drivers_bytes(grbl: Bench) -> Non
         for e in told(session)
         if isinstance(e, CommandResult)
     ]
+
+
+async def test_bytes_wait_and_a_stop_does_not_while_a_device_empties_its_input(grbl: Bench) -> None:
+    """A reply to what is written sooner would be discarded: RFC 2217's PURGE_DATA takes time."""
+    session = await grbl.open()
+    grbl.device.emptying = emptying = asyncio.get_running_loop().create_future()
+    operations = LineOperations(grbl.port.line, session, grbl.port.audit)
+    session.operations.flush(2, lambda: operations.flush(received=True, queued=False))
+    await grbl.send(session, 1, b"$I\n")
+    await grbl.port.stops.path.stop(StopAction.HOLD, "somebody")
+    assert grbl.device.written == b"!"
+    emptying.set_result(None)
+    await until(lambda: grbl.device.written.endswith(b"$I\n"))
+    assert [e.outcome for e in told(session) if isinstance(e, OperationResult)] == [
+        OperationOutcome.OK
+    ]
+
+
+async def test_a_device_that_does_not_empty_its_input_is_told_and_keeps_nothing_back(
+    grbl: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operation_queue, "EMPTY_TIMEOUT_S", 0.01)
+    session = await grbl.open()
+    grbl.device.emptying = asyncio.get_running_loop().create_future()
+    operations = LineOperations(grbl.port.line, session, grbl.port.audit)
+    session.operations.flush(2, lambda: operations.flush(received=True, queued=False))
+    await grbl.send(session, 1, b"$I\n")
+    await until(lambda: grbl.device.written == b"$I\n")
+    (done,) = (e for e in told(session) if isinstance(e, OperationResult))
+    assert done.outcome is OperationOutcome.TIMEOUT
 
 
 async def test_a_lost_device_fails_what_is_queued_and_comes_back(grbl: Bench) -> None:

@@ -140,14 +140,14 @@ class ThreadedDevice:
         opened.writer.discard()
         self._submit(opened.purging, opened.writer.purge)
 
-    def discard_input(self) -> None:
-        """Discard bytes that were received and not delivered."""
+    def discard_input(self) -> Awaitable[None]:
+        """Discard bytes that were received and not delivered, once the port has done so."""
         opened = self._require_open()
         opened.reader.discard()
         if self._held:
             self._held = b""
             opened.reader.taken()
-        self._submit(opened.purging, opened.reader.purge)
+        return self._submit(opened.purging, opened.reader.purge)
 
     async def configure(self, settings: LineSettings) -> LineSettings:
         """Change all settings in one step, return what took effect; raises InvalidArgumentError."""

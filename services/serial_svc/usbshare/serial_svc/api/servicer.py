@@ -388,7 +388,7 @@ class _Requests:
         queued = direction != pb.FLUSH_DIRECTION_INPUT
         self._session.operations.flush(
             message.id,
-            lambda: self._operations.flush(message.id, received=received, queued=queued),
+            lambda: self._operations.flush(received=received, queued=queued),
         )
 
     def _later(self, operation_id: int, run: Callable[[], Awaitable[OperationResult]]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from usbshare.base.errors import LimitError
@@ -18,6 +19,7 @@ from usbshare.serial_svc.sessions.events import (
 )
 
 MOST_OPERATIONS = 256
+EMPTY_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,13 +81,22 @@ class OperationQueue:
             done = self._begin(self._perform(operation_id, run), "operation")
             self.append(Operation(lambda: asyncio.wait([done])))
 
-    def flush(self, operation_id: int, run: Callable[[], OperationResult]) -> None:
-        """Empty buffers: what comes later is not meant, and nothing is waited for."""
-        if self._may_operate(operation_id):
-            try:
-                self._answer(run())
-            except REFUSALS as error:
-                self._answer(refusal(operation_id, error))
+    def flush(self, operation_id: int, run: Callable[[], Awaitable[None] | None]) -> None:
+        """Empty buffers now; what comes later is not meant, and waits where that takes time."""
+        if not self._may_operate(operation_id):
+            return
+        try:
+            emptying = run()
+        except REFUSALS as error:
+            self._answer(refusal(operation_id, error))
+            return
+        if emptying is None:
+            self._answer(OperationResult(operation_id, OperationOutcome.OK))
+            return
+        done = self._begin(
+            self._perform(operation_id, partial(_emptied, operation_id, emptying)), "flush"
+        )
+        self.append(Operation(lambda: asyncio.wait([done])))
 
     def append(self, item: Command | Operation) -> None:
         """Add something that comes after all that is here."""
@@ -133,3 +144,13 @@ class OperationQueue:
                 if isinstance(item, Command):
                     self._enqueue(item)
         self._on_empty()
+
+
+async def _emptied(operation_id: int, emptying: Awaitable[None]) -> OperationResult:
+    future = asyncio.ensure_future(emptying)
+    await asyncio.wait([future], timeout=EMPTY_TIMEOUT_S)
+    if not future.done():
+        why = f"the device has not emptied its buffer within {EMPTY_TIMEOUT_S:g} s"
+        return OperationResult(operation_id, OperationOutcome.TIMEOUT, why)
+    future.result()
+    return OperationResult(operation_id, OperationOutcome.OK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -111,14 +112,17 @@ class LineOperations:
         with suppress(DeviceError):  # gone, and its break with it
             device.set_break(on=False)
 
-    def flush(self, operation_id: int, *, received: bool, queued: bool) -> OperationResult:
-        """Empty buffers now: received bytes not yet delivered, queued bytes not yet sent."""
+    def flush(self, *, received: bool, queued: bool) -> Awaitable[None] | None:
+        """Empty buffers now: received bytes not yet delivered, queued bytes not yet sent.
+
+        Returns what to await where the device takes time for it.
+        """
         if queued:
             self._session.flush_queue()
-        if received:
-            self._session.outbox.discard_data()
-            self._line.device.discard_input()
-        return OperationResult(operation_id, OperationOutcome.OK)
+        if not received:
+            return None
+        self._session.outbox.discard_data()
+        return self._line.device.discard_input()
 
     async def drain(self, operation_id: int, timeout_s: float) -> OperationResult:
         """Wait until the session's earlier bytes have left the host."""
