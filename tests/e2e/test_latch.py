@@ -178,6 +178,7 @@ JOG_CANCEL = b"\x85"
 def test_no_resume_reaches_a_latched_machine(tmp_path: Path, front_end: FrontEnd) -> None:
     with rig(tmp_path, front_end=front_end) as made:
         assert stop(tmp_path, made.service_target)[0] == 0
+        made.bridge.wait_for('"hung_up"')  # a program that opens sooner is hung up with it
         made.program().write(b"~" + JOG_CANCEL)  # a stop, which passes
         until(lambda: JOG_CANCEL in made.machine.received(), "what the program wrote after it")
         options = ["--target", made.service_target, "--port", "laser"]
