@@ -37,10 +37,15 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A call that is on the route: in which process, of which function of which file."""
+    """A call that is on the route: in which process, of which function of which file.
+
+    Where other things call it too (a status request is written like a line), `through` names the
+    file that this one comes through.
+    """
 
     process: str
     place: str
+    through: str = ""
 
     def __str__(self) -> str:
         return f"{self.process} {self.place}"
@@ -89,8 +94,9 @@ class Scene:
         deadline = time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline:
             for call in self._calls(station.process):
-                if call["station"] == station.place:
-                    return list(call["files"])
+                files = list(call["files"])
+                if call["station"] == station.place and station.through in ("", *files):
+                    return files
             time.sleep(0.05)
         raise SystemExit(f"routes: nothing came by at {station}: is that still on the way?")
 
@@ -262,7 +268,7 @@ ROUTES = (
         "a program's byte to the device",
         (
             Station("bridge", "client/serial/convert.py:_command"),
-            Station("serial-svc", "line/posix/device.py:write"),
+            Station("serial-svc", "line/posix/device.py:write", "serial_svc/sessions/session.py"),
         ),
         _program_byte,
     ),
@@ -270,7 +276,7 @@ ROUTES = (
         "a stop with its fence",
         (
             Station("bridge", "client/serial/stop_client.py:stop_request"),
-            Station("serial-svc", "line/posix/device.py:write"),
+            Station("serial-svc", "line/posix/device.py:write", "serial_svc/stop/stop_path.py"),
             Station("serial-svc", "serial_svc/sessions/session.py:fence"),
         ),
         _stop,
@@ -288,7 +294,7 @@ ROUTES = (
         "a lost link",
         (
             Station("serial-svc", "serial_svc/sessions/link_watch.py:lose"),
-            Station("serial-svc", "line/posix/device.py:write"),
+            Station("serial-svc", "line/posix/device.py:write", "serial_svc/stop/link_loss.py"),
         ),
         _link_loss,
     ),
@@ -318,7 +324,7 @@ ROUTES = (
             Station("job-svc", "client/serial/convert.py:_command"),
             Station("serial-svc", "serial_svc/sessions/line_delivery.py:add"),
             Station("serial-svc", "serial_svc/line/line.py:submit"),
-            Station("serial-svc", "line/posix/device.py:write"),
+            Station("serial-svc", "line/posix/device.py:write", "serial_svc/line/line.py"),
         ),
         _job_line,
         most_files=14,  # it waits in the service, and a reply of the firmware lets it go on
@@ -328,7 +334,7 @@ ROUTES = (
         (
             Station("panel", "panel/machines/acting.py:stop"),
             Station("panel", "client/serial/stop_client.py:stop_request"),
-            Station("serial-svc", "line/posix/device.py:write"),
+            Station("serial-svc", "line/posix/device.py:write", "serial_svc/stop/stop_path.py"),
         ),
         _panel_stop,
     ),
@@ -336,7 +342,7 @@ ROUTES = (
         "a USB port's byte to the device",
         (
             Station("bridge", "client/serial/convert.py:_command"),
-            Station("serial-svc", "line/posix/device.py:write"),
+            Station("serial-svc", "line/posix/device.py:write", "serial_svc/sessions/session.py"),
         ),
         _usb_byte,
         most_files=13,  # three for USB/IP, then a program's byte
