@@ -101,12 +101,20 @@ async def test_running_work_continues_and_new_work_is_refused_in_one_line(
     disk.fill()
     code, said = await refusal(upload(jobs, OTHER))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert said.startswith("no room for 31 bytes: the host's disk has 0 bytes free")
+    files = disk.folder / "job-svc" / "files"
+    assert said.startswith(f"no room for 31 bytes: the disk of {files} has 0 bytes free")
     assert "\n" not in said
     request = pb.EnqueueRequest(sha256=bytes.fromhex(job.file.sha256.hex()), name="again.gcode")
     code, said = await refusal(jobs.Enqueue(request, timeout=TIMEOUT_S))
     assert (code, "\n" in said) == (grpc.StatusCode.UNAVAILABLE, False)
     assert "cannot be stored on this host" in said
+    assert str(disk.folder / "job-svc") in said
+    assert "(0 bytes free)" in said
+    preview = jobs.GetPreview(pb.GetPreviewRequest(sha256=job.file.sha256), timeout=TIMEOUT_S)
+    code, said = await refusal(preview.read())
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert said.startswith("the preview cannot be drawn: cannot use ")
+    assert "(0 bytes free)" in said
     before = (await until_job(jobs, job.job_id, lambda _: True)).progress.acknowledged_lines
     await until_job(jobs, job.job_id, lambda job: job.progress.acknowledged_lines > before + 5)
     held = (await jobs.Hold(pb.HoldRequest(job_id=job.job_id), timeout=TIMEOUT_S)).job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -163,3 +164,16 @@ def test_the_parents_of_a_private_folder_are_private_whatever_the_umask(tmp_path
         os.umask(before)
     made = [tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "c"]
     assert [stat.S_IMODE(each.stat().st_mode) for each in made] == [0o700] * 3
+
+
+def test_a_file_that_a_full_disk_refuses_is_named_with_what_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=r"\(.* free\)") as raised:
+        paths.write_private(tmp_path / "note", b"content")
+    assert raised.value.filename == str(tmp_path / "note")
+    assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ from typing import Any
 
 from usbshare.analysis.records import Analysis, Box, Finding, Severity
 from usbshare.base.durations import in_words
+from usbshare.base.sizes import size_text
 
 _AXES = "XYZ"
 
@@ -23,7 +24,7 @@ def as_object(analysis: Analysis, name: str) -> dict[str, Any]:
 
 def _facts(analysis: Analysis, name: str) -> Iterator[str]:
     file = analysis.file
-    yield f"{name}: {file.lines:,} lines, {file.size_bytes / 1000:,.1f} kB"
+    yield f"{name}: {file.lines:,} lines, {size_text(file.size_bytes)}"
     basis = "the machine's own settings" if analysis.has_machine_settings else "GRBL's defaults"
     yield _row("time", f"{in_words(analysis.duration_s)}, by {basis}")
     yield _row("moves", _span(analysis.box) or "nothing")

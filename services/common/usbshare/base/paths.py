@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from usbshare.base.errors import ConfigError
+from usbshare.base.os_errors import of_file
 
 HOME_VARIABLE = "USBSHARE_HOME"
 SETTINGS_FILE = "usbshare.toml"
@@ -115,6 +116,9 @@ def _replace(path: Path, content: bytes, mode: int) -> None:
             os.fsync(descriptor)
         _set_mode(Path(temporary), mode)
         Path(temporary).replace(path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise of_file(error, path) from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -207,6 +207,20 @@ def test_a_database_that_cannot_be_written_anew_at_once_is_later(
     assert [job.job_id for job in opened(tmp_path)[1]] == [7, 8, 9]
 
 
+def test_a_full_disk_is_named_with_its_file_and_what_is_free(tmp_path: Path) -> None:
+    database, _ = opened(tmp_path)
+    with closing(sqlite3.connect(tmp_path / DATABASE_FILE)) as other:
+        (pages,) = other.execute("PRAGMA page_count").fetchone()
+    database._in_use.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(OSError, match=r"full \(.*B free\)") as raised:
+        database.save(JOB.changed(name="n" * 100_000))
+    assert (raised.value.errno, raised.value.filename) == (
+        errno.ENOSPC,
+        str(tmp_path / DATABASE_FILE),
+    )
+    database.close()
+
+
 @pytest.mark.parametrize("how", ["no database", "empty table", "wrong record", "cut short"])
 def test_a_damaged_database_is_kept_aside_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from usbshare.base.sizes import part_text
 from usbshare.bridge.commands.confirmation import code_option
 from usbshare.bridge.commands.default_options import virtual_port_options
 from usbshare.bridge.commands.json_option import json_option, print_object
@@ -139,9 +140,7 @@ def _upload(host: JobHost, source: FileSource, *, is_piped: bool) -> None:
         if not accepted:
             return
         percent = accepted * 100 // source.size_bytes
-        unit, name = (1e6, "MB") if source.size_bytes >= 1e6 else (1e3, "kB")
-        sizes = f"{accepted / unit:.1f} of {source.size_bytes / unit:.1f} {name}"
-        text = f"{source.name}: {sizes} sent"
+        text = f"{source.name}: {part_text(accepted, source.size_bytes)} sent"
         display.show(percent, text, is_news=accepted == source.size_bytes)
 
     def cut(why: str) -> None:

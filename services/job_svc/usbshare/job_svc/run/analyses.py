@@ -13,6 +13,7 @@ from typing import IO
 from usbshare.analysis.records import Analysis, MachineFacts
 from usbshare.analysis.worker_process import analyse_aside, preview_aside
 from usbshare.base.errors import DeviceError, LimitError, UsbshareError
+from usbshare.base.os_errors import in_words, of_file
 from usbshare.base.paths import make_private
 from usbshare.base.threads import in_thread
 from usbshare.base.watched_task import cancel_all
@@ -87,7 +88,7 @@ class Analyses:
     ) -> AsyncIterator[Path]:
         """Yield the path of a preview's file, which exists during the block; raises DeviceError."""
         path = await self._files.path(sha256)
-        with self._room_for_preview(), await in_thread(_scratch, self._folder) as output:
+        with self._room_for_preview(), await self._scratch() as output:
             async with self._turns.turn(object()):
                 try:
                     await preview_aside(
@@ -101,7 +102,7 @@ class Analyses:
                         timeout_s=PREVIEW_TIMEOUT_S,
                     )
                 except OSError as error:
-                    raise DeviceError(f"the preview cannot be drawn: {error}") from error
+                    raise _undrawn(error, Path(output.name)) from error
             yield Path(output.name)
 
     async def close(self) -> None:
@@ -117,6 +118,12 @@ class Analyses:
             yield
         finally:
             self._previews -= 1
+
+    async def _scratch(self) -> IO[bytes]:
+        try:
+            return await in_thread(_scratch, self._folder)
+        except OSError as error:
+            raise _undrawn(error, self._folder / "preview") from error
 
     def _forget(self, key: Key) -> None:
         self._found.pop(key).cancel()
@@ -140,7 +147,7 @@ class Analyses:
                     progress=progress,
                 )
             except OSError as error:
-                raise DeviceError(f"the file cannot be analysed: {error}") from error
+                raise DeviceError(f"the file cannot be analysed: {in_words(error)}") from error
         firmware = self._firmware.get(key, "")
         return unchecked(found, firmware) if firmware else found
 
@@ -153,6 +160,10 @@ def _scratch(folder: Path) -> IO[bytes]:
     """Return a file for a preview, deleted when it is closed."""
     make_private(folder)
     return NamedTemporaryFile(dir=folder, prefix="preview-")
+
+
+def _undrawn(error: OSError, path: Path) -> DeviceError:
+    return DeviceError(f"the preview cannot be drawn: {in_words(of_file(error, path))}")
 
 
 def _heard(task: asyncio.Task[Analysis]) -> None:

@@ -19,6 +19,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from usbshare.base.errors import ConfigError
+from usbshare.base.os_errors import of_file
 from usbshare.base.paths import make_private, write_private
 from usbshare.base.state_files import read_note
 from usbshare.job_svc.storage.job import Job, as_record, from_record
@@ -220,7 +221,13 @@ class JobDatabase:
         try:
             yield
         except sqlite3.Error as error:
-            raise OSError(errno.EIO, str(error), str(self._path)) from error
+            is_full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+            raised = OSError(errno.ENOSPC if is_full else errno.EIO, str(error))
+            raise of_file(raised, self._path) from error
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            raise of_file(error, self._path) from error
 
 
 def _id_of(path: Path) -> _FileId:

@@ -19,7 +19,9 @@ from pathlib import Path
 
 from usbshare.analysis.program_check import ProgramCheck
 from usbshare.base.errors import InvalidArgumentError, LimitError, NotFoundError, SessionLostError
+from usbshare.base.os_errors import FULL, of_file
 from usbshare.base.paths import make_private
+from usbshare.base.sizes import size_text
 from usbshare.job_svc.storage.job import StoredFile
 
 MEGABYTE = 1_000_000
@@ -100,7 +102,7 @@ class FileStore:
             have = self._drop_part(sha256)
         self._make_room(sha256, size_bytes, have, needed)
         path = self._folder / f"{sha256}.part"
-        with _limits("upload"):
+        with _limits(self._folder):
             try:
                 upload = PartialFile(path, sha256, size_bytes, have)
             except InvalidArgumentError:  # what came before was no G-code
@@ -137,7 +139,7 @@ class FileStore:
         self._require_open(upload)
         del self._uploads[upload.sha256]
         try:
-            with _limits("upload"):
+            with _limits(self._folder):
                 lines = upload.finish()
                 stored = StoredFile(upload.sha256, upload.size_bytes, lines)
                 upload.path.replace(self._whole_path(stored))
@@ -154,7 +156,7 @@ class FileStore:
         """Add pieces to an upload and have them on the disk; return its new size."""
         self._require_open(upload)
         try:
-            with _limits("upload"):
+            with _limits(self._folder):
                 self._parts[upload.sha256] = upload.write(pieces)
         except InvalidArgumentError:
             del self._uploads[upload.sha256]
@@ -201,8 +203,8 @@ class FileStore:
             raise InvalidArgumentError("the file is empty: there is nothing to run")
         if size_bytes > self._max_file_bytes:
             raise LimitError(
-                f"the file has {_in_words(size_bytes)}; this host accepts at most "
-                f"{_in_words(self._max_file_bytes)} per file ([files] max_file_bytes)"
+                f"the file has {size_text(size_bytes)}; this host accepts at most "
+                f"{size_text(self._max_file_bytes)} per file ([files] max_file_bytes)"
             )
 
     def _make_room(self, sha256: str, size: int, have: int, needed: Collection[str]) -> None:
@@ -218,13 +220,13 @@ class FileStore:
     def _why_no_room(self, size: int, used: int, free: int) -> str:
         if used + size > self._max_bytes:
             return (
-                f"no room for {_in_words(size)}: files take {_in_words(used)} of "
-                f"{_in_words(self._max_bytes)} ([files] max_bytes); delete jobs"
+                f"no room for {size_text(size)}: files take {size_text(used)} of "
+                f"{size_text(self._max_bytes)} ([files] max_bytes); delete jobs"
             )
         if free < size + KEPT_FREE_BYTES:
             return (
-                f"no room for {_in_words(size)}: the host's disk has {_in_words(free)} free, "
-                f"of which {_in_words(KEPT_FREE_BYTES)} must stay free; delete jobs or free space"
+                f"no room for {size_text(size)}: the disk of {self._folder} has {size_text(free)} "
+                f"free, and {size_text(KEPT_FREE_BYTES)} must stay free; delete jobs or free space"
             )
         return ""
 
@@ -314,15 +316,16 @@ class PartialFile:
 
 
 @contextmanager
-def _limits(what: str) -> Iterator[None]:
+def _limits(folder: Path) -> Iterator[None]:
     """Turn a full disk into an error that a client understands."""
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        if error.errno not in {*FULL, errno.EFBIG}:
             raise
+        why = of_file(error, folder / "upload").strerror
         raise LimitError(
-            f"no room on the host's disk for this {what}: delete jobs or free space, then "
+            f"no room for this upload in {folder}: {why}; delete jobs or free space, then "
             "continue it"
         ) from error
 
@@ -348,9 +351,3 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _in_words(size_bytes: int) -> str:
-    if size_bytes < MEGABYTE:
-        return f"{size_bytes:,} bytes"
-    return f"{size_bytes / MEGABYTE:,.1f} MB"
