@@ -2,7 +2,8 @@
 
 The tests of a file that says `pytest.mark.apart` share nothing, and wait long: each goes to a
 worker that is free. Files that start browsers are spread among the other end-to-end tests: as many
-browsers as workers would starve one another.
+browsers as workers would starve one another. A test that kills its worker has failed, and the
+worker's other tests go to others.
 """
 
 from __future__ import annotations
@@ -60,5 +61,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             file = str(super()._split_scope(nodeid))
             return nodeid if is_apart(file) else file
+
+        def remove_node(self, node: Any) -> str | None:
+            """Take a worker's tests back; return the one that killed it, which is not run again."""
+            units: dict[str, dict[str, bool]] = self.assigned_work.pop(node)
+            left = [(unit, test) for unit in units.values() for test in unit if not unit[test]]
+            if not left:
+                return None
+            unit, killer = left[0]
+            unit[killer] = True
+            self.workqueue.update(
+                (name, unit) for name, unit in units.items() if not all(unit.values())
+            )
+            for other in self.nodes:
+                self._reschedule(other)
+            return killer
+
+        def _reschedule(self, node: Any) -> None:
+            if node in self.registered_collections:  # a dead worker's successor collects first
+                super()._reschedule(node)
 
     return Scheduling(config, log)
