@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,7 +52,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     made = Rig(tmp_path)
     await made.lending.look()
     yield made
-    made.lending.close()
+    await made.lending.close()
     made.kernel.close()
     assert made.kernel.oopses == []
 
@@ -106,7 +107,7 @@ async def test_a_disk_that_the_kernel_claims_is_refused_though_no_file_shows_it(
     with pytest.raises(PortHeldError, match="held by the kernel"):
         async with lending.lend(ADAPTER, "bench-3"):
             pass
-    lending.close()
+    await lending.close()
     assert rig.kernel.written == []
 
 
@@ -225,6 +226,31 @@ async def test_a_client_that_is_cancelled_during_the_reset_takes_no_socket_from_
     assert list(rig.state.iterdir()) == []
 
 
+async def test_a_service_that_stops_gives_back_first_what_a_client_that_went_had(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, kernel_is_done, take_back = asyncio.Event(), threading.Event(), rig.kernel.take_back
+
+    async def have() -> None:
+        async with rig.lending.lend(ADAPTER, "bench-3"):
+            begun.set()
+            await asyncio.Event().wait()
+
+    def taken_back_slowly(busid: str) -> None:
+        assert kernel_is_done.wait(30)
+        take_back(busid)
+
+    monkeypatch.setattr(rig.kernel, "take_back", taken_back_slowly)
+    had = asyncio.create_task(have())
+    await begun.wait()
+    had.cancel()
+    asyncio.get_running_loop().call_soon(kernel_is_done.set)
+    await rig.lending.close()
+    assert rig.kernel.written[-2:] == TAKEN_BACK
+    assert list(rig.state.iterdir()) == []
+    await asyncio.wait({had})
+
+
 @asynccontextmanager
 async def waiting_for_the_thread(rig: Rig) -> AsyncIterator[asyncio.Task[None]]:
     """Yield who asked for the adapter while the reset of another device goes on, until it ends."""
@@ -320,7 +346,7 @@ async def started_after_a_kill(rig: Rig) -> AsyncIterator[Lending]:
     rig.kernel.bind("1-1")
     rig.kernel.written.clear()
     yield lending
-    lending.close()
+    await lending.close()
 
 
 async def test_a_device_lent_by_a_killed_service_is_freed(rig: Rig) -> None:
@@ -388,7 +414,7 @@ async def test_a_loan_of_before_a_boot_frees_nothing(rig: Rig) -> None:
         (rig.usb.places.proc / "sys/kernel/random/boot_id").write_text("b\n")
         lending = rig.started()
         await lending.take_back_left_over()
-        lending.close()
+        await lending.close()
         assert rig.kernel.written == []
 
 
@@ -399,7 +425,7 @@ async def test_a_note_that_cannot_be_understood_frees_nothing(rig: Rig, text: st
         note.write_text(text)
         lending = rig.started()
         await lending.take_back_left_over()
-        lending.close()
+        await lending.close()
         assert rig.kernel.written == []
 
 

@@ -54,4 +54,4 @@ async def _parts(settings: Settings, host: Host) -> AsyncIterator[Parts]:
             close=servicer.close,
         )
     finally:
-        lending.close()
+        await lending.close()

@@ -131,8 +131,15 @@ class Lending:
                 async with asyncio.timeout(TAKE_BACK_S):
                     await asyncio.shield(taken)
 
-    def close(self) -> None:
-        """End the thread."""
+    async def close(self) -> None:
+        """Return once every device is given back, after 10 s at the latest; no more are lent.
+
+        gRPC waits for no handler whose client has gone, and it may be giving a device back.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TAKE_BACK_S):
+                while self._holders:
+                    await self.news()
         self._thread.close()
 
     def _require_free(self, device_id: str) -> OfferedDevice:
