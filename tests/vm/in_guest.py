@@ -14,6 +14,8 @@ import sys
 from guest.machine import PORTIONS, PYTHON, Guest
 
 LOG, SITE, SOURCE, VENV = "/tmp/vm.log", "/root/site", "/root/src", "/root/venv"
+# In the shared folder: what was tried is known also where the machine ends first.
+RECORD = "/host/cycles.jsonl"
 LONGEST_S = 4 * 3600.0
 # What no test here imports, and takes most of the room.
 _LEFT_OUT = re.compile(r"\./(cv2|numpy|av|playwright|mypy|ruff|opencv|buf)[^/]*(/|$)|.*editable")
@@ -34,7 +36,8 @@ def main(arguments: list[str]) -> int:
         cycles = os.environ.get("USBSHARE_CYCLES", "2")
         words = shlex.join(["-p", "no:cacheprovider", "-m", "vm", "tests/vm", *arguments])
         script = f"{VENV}/bin/python -m pytest {words} && {VENV}/bin/python -m bench usb_port"
-        whole = f"cd {SOURCE}; export USBSHARE_CYCLES={cycles} BENCH_READY_S=240; {script}"
+        known = f"USBSHARE_CYCLES={cycles} USBSHARE_CYCLES_RECORD={RECORD} BENCH_READY_S=240"
+        whole = f"rm -f {RECORD}; cd {SOURCE}; export {known}; {script}"
         guest.begin(f"sh -c {shlex.quote(f'{whole}; echo ended with $?')}", LOG)
         ended = guest.wait_for(f"cat {LOG}", r"ended with (\d+)", LONGEST_S)
         print(guest.run(f"cat {LOG}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import serial
 from fakes.network import Network, running_network
 from fakes.processes import Process, running
 from usbshare.usbip.vhci.helper import Vhci
+from vm.kernel_log import TROUBLE
 
 DEADLINE_S = 240.0  # a virtual machine without KVM takes its time
 POLL_S = 0.05
@@ -23,8 +23,6 @@ POLL_S = 0.05
 _PATIENCE = "link_timeout_s = 20"
 USB_HOST = f"[usb]\n{_PATIENCE}\n"
 READY = r"ready: open (/dev/\S+)$"
-# What the kernel says when something of its own is wrong.
-TROUBLE = re.compile(r"WARNING:|BUG:|Oops|Call Trace|blocked for more than|list_del|use-after")
 
 
 def until(condition: Callable[[], object], what: str) -> None:
@@ -41,7 +39,7 @@ def used_ports() -> int:
 
 
 def troubles() -> list[str]:
-    """Return the kernel's warnings since its start."""
+    """Return the kernel's warnings since its start that its buffer still has."""
     said = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
     return [line for line in said.splitlines() if TROUBLE.search(line)]
 
