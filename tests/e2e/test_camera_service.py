@@ -112,7 +112,7 @@ async def test_without_configuration_a_simulated_bed_is_offered_and_the_log_says
         service.wait_for("ready at .*, cameras: demo")
         async with connected(tmp_path, target) as stub:
             before_ms = time.time() * 1000
-            seen = await frames(await opened(stub), 5)
+            seen = await of_the_camera(await opened(stub), 5)
             stamps = [read_stamp(decoded(frame.data)) for frame in seen]
     numbers = [number for number, _ in stamps]
     assert numbers == sorted(set(numbers))
