@@ -343,6 +343,7 @@ def test_between_two_computers_with_every_default(
             host, "invite", "--name", "office-pc", "--role", "operator", prefix=prefix
         )
         assert "no service" not in talk
+        service.wait_for("enrolment is open")  # on a slow computer later than `invite` waits
         bridge = wire.client.command([str(SCRIPTS / "bridge")])
         code, output = run([*bridge, "enroll", string], pc)
         assert code == 0, output
@@ -373,6 +374,7 @@ def test_between_two_computers_that_have_link_local_addresses_only(
         invite_it = ["invite", "--name", "office-pc", "--role", "operator"]
         string, talk = pki(host, *invite_it, prefix=prefix)
         assert "no service" not in talk
+        service.wait_for("enrolment is open")  # on a slow computer later than `invite` waits
         assert "[tls] names" not in talk
         _, talk = pki(host, *invite_it, "--address", "fe80::ff:fe00:1%wire", prefix=prefix)
         assert "[tls] names" not in talk

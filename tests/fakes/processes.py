@@ -184,7 +184,9 @@ def wait_for_listener(told: str) -> None:
 
     The listener's priority is low.
     """
-    if match := re.search(r"no service of this host answers at (\S+):(\d+):", told):
+    if match := re.search(
+        r"(?:no service of this host answers|opening enrolment) at (\S+):(\d+):", told
+    ):
         end = time.monotonic() + DEADLINE_S
         with socket.socket() as attempt:
             while attempt.connect_ex((match[1], int(match[2]))):

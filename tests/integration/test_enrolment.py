@@ -28,14 +28,24 @@ from usbshare.base.errors import (
     PermissionDeniedError,
     UsbshareError,
 )
+from usbshare.base.file_lock import file_lock
 from usbshare.bridge.enrolment.certificate_request import enrol, require_place
 from usbshare.bridge.enrolment.replacement import require_replaceable
 from usbshare.bridge.hosts.authority_check import ImpostorError, expected_authority
 from usbshare.client.enrolment import call_enrol
+from usbshare.enrolment import invitation_maker
 from usbshare.enrolment.api.listener import EnrolmentListener
 from usbshare.enrolment.api.servicer import MOST_OF_ONE as MOST_OF_ONE_WAITING
 from usbshare.enrolment.failed_attempts import MOST_OF_ONE
-from usbshare.enrolment.invitation_maker import Answer, authority, wait_for_answer
+from usbshare.enrolment.invitation_check import InvitationPlace, warnings
+from usbshare.enrolment.invitation_maker import (
+    ANSWER_S,
+    OPENING_S,
+    Answer,
+    authority,
+    listener_lock,
+    wait_for_answer,
+)
 from usbshare.rpc.channel import Target, open_channel
 from usbshare.rpc.tls import ClientBundle
 from usbshare.trust import certificates, invitations
@@ -163,15 +173,51 @@ async def test_of_two_services_one_answers_and_the_other_takes_over(
 
 async def test_the_inviter_sees_who_answers(site: Site) -> None:
     async def answer(port: int) -> Answer:
-        arguments = (site, f"127.0.0.1:{port}", 0.0, lambda: 0.0, lambda: None)
+        times = iter((0.0, OPENING_S))
+        arguments = (site, f"127.0.0.1:{port}", lambda: next(times))
         return await asyncio.to_thread(wait_for_answer, *arguments)
 
+    assert await answer(free_port()) is Answer.NOBODY
+    with file_lock(listener_lock(site)):
+        assert await answer(free_port()) is Answer.OPENING
     assert await answer(free_port()) is Answer.NOBODY
     async with open_listener(site) as (_, port):
         assert await answer(port) is Answer.OURS
     other = make_site(site.folder.parent / "other")
     async with open_listener(other) as (_, port):
         assert await answer(port) is Answer.ANOTHER
+
+
+async def test_the_inviter_waits_longer_for_a_slow_service(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has taken the lock, and takes callers whose handshakes it has no time for yet."""
+    monkeypatch.setattr(invitation_maker, "KNOCK_TIMEOUT_S", 0.05)
+    now = [0.0]
+
+    def wait(_: float) -> None:
+        now[0] += 1.0
+
+    def answer(port: int) -> tuple[Answer, float]:
+        now[0] = 0.0
+        return wait_for_answer(site, f"127.0.0.1:{port}", lambda: now[0], wait), now[0]
+
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        port = silent.getsockname()[1]
+        with file_lock(listener_lock(site)):
+            assert await asyncio.to_thread(answer, port) == (Answer.OPENING, OPENING_S)
+        assert await asyncio.to_thread(answer, port) == (Answer.ANOTHER, ANSWER_S)
+
+
+async def test_an_inviter_elsewhere_hears_that_a_service_is_still_opening(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invitation_maker, "OPENING_S", 0.0)
+    port = free_port()
+    place = InvitationPlace(f"127.0.0.1:{port}", port)
+    with file_lock(listener_lock(site)):
+        *_, told = await asyncio.to_thread(warnings, site, invited(site, port=port), place)
+    assert told.startswith(f"a service of this host is still opening enrolment at 127.0.0.1:{port}")
 
 
 async def test_a_used_invitation_is_refused(site: Site, bundle: Path, tmp_path: Path) -> None:

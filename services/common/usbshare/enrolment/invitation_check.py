@@ -5,7 +5,6 @@ Blocks: it waits a while for the listener.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +13,6 @@ from usbshare.base.errors import UsbshareError
 from usbshare.enrolment.invitation_maker import Answer, uncertified, wait_for_answer
 from usbshare.trust.invitation import Invitation
 from usbshare.trust.site import Site
-
-# The listener is a process, which begins once there is an invitation.
-ANSWER_S = 8.0
-_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,12 @@ def _wrong_addresses(site: Site, addresses: Sequence[str]) -> list[str]:
 
 
 def _wrong_listener(site: Site, listen: str) -> list[str]:
-    answer = wait_for_answer(site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(_POLL_S))
+    answer = wait_for_answer(site, listen)
+    if answer is Answer.OPENING:
+        return [
+            f"a service of this host is still opening enrolment at {listen}: the invitation works "
+            "from then on"
+        ]
     if answer is Answer.NOBODY:
         return [f"no service of this host answers at {listen} yet: see its services' logs"]
     if answer is Answer.ANOTHER:

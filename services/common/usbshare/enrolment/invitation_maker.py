@@ -5,15 +5,18 @@ from __future__ import annotations
 import secrets
 import socket
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum, auto
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from usbshare.base.addresses import dns_form, parse_address, split_host_port, without_scope
 from usbshare.base.errors import ConfigError, InvalidArgumentError
+from usbshare.base.file_lock import is_locked
 from usbshare.base.usual_ports import ENROLMENT_PORT, SERIAL_PORT
 from usbshare.hosts.interfaces import interfaces_up
 from usbshare.trust import certificates, invitations
@@ -26,13 +29,19 @@ from usbshare.trust.invitations import Given, invitations_path
 from usbshare.trust.site import Site
 
 MOST_ADDRESSES = 4
-KNOCK_TIMEOUT_S = 1.0
+KNOCK_TIMEOUT_S = 5.0
+# The listener is a process, which begins once there is an invitation. On a slow computer that takes
+# its time; a remote inviter waits half a minute for the string.
+ANSWER_S = 8.0
+OPENING_S = 20.0
+POLL_S = 0.1
 
 
 class Answer(Enum):
     """Which program listens at the enrolment address."""
 
     OURS = auto()
+    OPENING = auto()  # a service of this host starts its listener
     NOBODY = auto()
     ANOTHER = auto()
 
@@ -114,13 +123,23 @@ def uncertified(site: Site, addresses: Sequence[str]) -> list[str]:
     return [each for each in addresses if each.lower() not in dns | certified]
 
 
+def listener_lock(site: Site) -> Path:
+    """Return the file that is locked by the service that listens for newcomers, or is about to."""
+    return site.home / ".enrolment.lock"
+
+
 def wait_for_answer(
-    site: Site, listen: str, deadline_s: float, clock: Callable[[], float], wait: Callable[[], None]
+    site: Site,
+    listen: str,
+    clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = time.sleep,
 ) -> Answer:
     """Return who answers, once it is a service of this host or the time is up; blocks."""
-    end = clock() + deadline_s
-    while (answer := _who_answers(site, listen)) is not Answer.OURS and clock() < end:
-        wait()
+    begun = clock()
+    while (answer := _who_answers(site, listen)) is not Answer.OURS:
+        if clock() - begun >= (OPENING_S if answer is Answer.OPENING else ANSWER_S):
+            break
+        wait(POLL_S)
     return answer
 
 
@@ -136,14 +155,20 @@ def _who_answers(site: Site, listen: str) -> Answer:
         with socket.create_connection((host, port), KNOCK_TIMEOUT_S) as raw:
             return _who(raw, context, site)
     except OSError:
-        return Answer.NOBODY
+        return _opening_or(Answer.NOBODY, site)
 
 
 def _who(raw: socket.socket, context: ssl.SSLContext, site: Site) -> Answer:
     try:
         with context.wrap_socket(raw) as connection:
             shown = connection.getpeercert(binary_form=True)
+    except TimeoutError:
+        return _opening_or(Answer.ANOTHER, site)
     except OSError:
         return Answer.ANOTHER
     own = x509.load_pem_x509_certificate(site.server_certificate.read_bytes())
     return Answer.OURS if shown == own.public_bytes(Encoding.DER) else Answer.ANOTHER
+
+
+def _opening_or(otherwise: Answer, site: Site) -> Answer:
+    return Answer.OPENING if is_locked(listener_lock(site)) else otherwise

@@ -16,6 +16,7 @@ from usbshare.base.file_lock import file_lock
 from usbshare.base.file_watch import FileWatch
 from usbshare.base.threads import in_thread
 from usbshare.base.usual_ports import ENROLMENT_PORT
+from usbshare.enrolment.invitation_maker import listener_lock
 from usbshare.enrolment.listener_options import ListenerOptions
 from usbshare.rpc.server import free_places
 from usbshare.trust.invitation_deadline import InvitationDeadline
@@ -24,7 +25,6 @@ from usbshare.trust.invitations import invitations_path
 _log = logging.getLogger(__name__)
 
 MODULE = "usbshare.enrolment.listener_main"
-LOCK_FILE = ".enrolment.lock"
 POLL_S = 0.25
 QUIET_POLL_S = 10.0
 LONGEST_PAUSE_S = 5.0
@@ -44,7 +44,7 @@ class ListenerProcess:
         self._options = options
         site = options.site
         self._open = InvitationDeadline(invitations_path(site.folder), now)
-        self._lock = site.home / LOCK_FILE
+        self._lock = listener_lock(site)
         self._turn: ExitStack | None = None
         self._process: Process | None = None
         self._trouble = ""

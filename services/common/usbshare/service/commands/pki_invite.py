@@ -14,6 +14,8 @@ from usbshare.base.addresses import split_host_port
 from usbshare.base.errors import ConfigError
 from usbshare.base.usual_ports import ENROLMENT_PORT, SERIAL_PORT
 from usbshare.enrolment.invitation_maker import (
+    ANSWER_S,
+    POLL_S,
     Answer,
     authority,
     checked_addresses,
@@ -42,9 +44,6 @@ from usbshare.trust.names import identity_uri
 from usbshare.trust.site import Site
 
 LONGEST = timedelta(days=7)
-# The listener is a process, which begins once there is an invitation.
-ANSWER_S = 8.0
-POLL_S = 0.1
 
 
 @click.command()
@@ -112,7 +111,7 @@ def invite(
     )
     answered(lambda: _note(site, invitation))
     # Anyone who has the string may use it, so it is printed once it works, if that is soon.
-    answer = wait_for_answer(site, listen, ANSWER_S, time.monotonic, lambda: time.sleep(POLL_S))
+    answer = wait_for_answer(site, listen)
     click.echo(invitation.encode())
     if not no_qr:
         print_qr_code(invitation.encode())
@@ -189,6 +188,11 @@ def _say_if_unreachable(
         tell(
             f"no service of this host answers at {listen}: start one (`make run-services`, or "
             "its unit); the string works from then on"
+        )
+    elif answer is Answer.OPENING:
+        tell(
+            f"a service of this host is still opening enrolment at {listen}: the string works "
+            "from then on"
         )
     elif answer is Answer.ANOTHER:
         tell(f"another program listens at {listen}: end it, or choose another `[tls] enrolment`")
