@@ -11,6 +11,7 @@ from fakes.port_bench import FAST
 from fakes.waiting import until
 from usbshare.line.stop_actions import StopAction
 from usbshare.serial_svc.sessions import missing_replies, readiness
+from usbshare.serial_svc.sessions.unfinished_line import SPOILER
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ async def test_a_line_that_another_program_began_is_not_carried_out() -> None:
     client = await bench.open_lines(greets=False)
     await sent(client, b"G1 X9\n")
     bench.device.say(b"<Idle|MPos:0,0,0>\r\n")
-    assert bench.written == b"*\nG1 X9\n"
+    assert bench.written == SPOILER + b"G1 X9\n"
     bench.device.say(b"error:1\r\nok\r\n")
     assert results(client) == [("answered", "ok")]
     assert bench.port.describe().hold is None

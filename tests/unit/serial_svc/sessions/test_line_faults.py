@@ -18,7 +18,7 @@ from usbshare.base.errors import WrongStateError
 from usbshare.line.stop_actions import StopAction
 from usbshare.serial_svc.sessions.client import LineChoice
 from usbshare.serial_svc.sessions.events import CommandResult
-from usbshare.serial_svc.sessions.line_delivery import SPOILER
+from usbshare.serial_svc.sessions.unfinished_line import SPOILER
 from usbshare.serial_svc.stop import resume
 from usbshare.serial_svc.stop.hold import SeenHold
 
@@ -55,7 +55,7 @@ class Grbl(FakeDevice):
         if not end or self.must_greet:
             return
         self.buffer = rest
-        if line + b"\n" == SPOILER or line.endswith(b"*"):
+        if line + b"\n" == SPOILER or line.endswith(b")*"):
             text = "error:1"
         else:
             self.replied.append((line + b"\n", text))

@@ -18,7 +18,7 @@ from usbshare.serial_svc.line.scheduler import Band
 from usbshare.serial_svc.sessions import line_firmware, missing_replies
 from usbshare.serial_svc.sessions.client import LineChoice, Mode
 from usbshare.serial_svc.sessions.events import Data
-from usbshare.serial_svc.sessions.line_delivery import SPOILER
+from usbshare.serial_svc.sessions.unfinished_line import SPOILER
 
 
 async def test_no_more_is_written_than_the_buffer_holds() -> None:

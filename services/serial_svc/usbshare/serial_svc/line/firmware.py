@@ -84,6 +84,11 @@ class Firmware:
         """Note the size of its receive buffer; None says nothing."""
         self.buffer_bytes = size or self.buffer_bytes
 
+    @property
+    def awaits_reply(self) -> bool:
+        """Whether replies to lines of a session that has ended may still come."""
+        return self._unanswered > 0
+
     def left_unanswered(self, lines: int, replies: ReplySplitter) -> None:
         """Note to how many lines of a session that has ended replies may still come."""
         self._unanswered, self.owes_replies = lines, lines > 0

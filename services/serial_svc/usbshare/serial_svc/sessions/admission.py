@@ -21,6 +21,7 @@ from usbshare.serial_svc.sessions.observer_outbox import Tail
 from usbshare.serial_svc.sessions.port_description import PortDescription
 from usbshare.serial_svc.sessions.roster import SessionRoster
 from usbshare.serial_svc.sessions.session import Session
+from usbshare.serial_svc.sessions.unfinished_line import void_unfinished
 from usbshare.serial_svc.stop.stops import Stops
 
 log = logging.getLogger(__name__)
@@ -111,10 +112,13 @@ class Admission:
             line.scheduler.add_source(session, client.ordering)
         try:
             await line.ensure_open()
+            begun = self._stops.machine.activity.begun_line
             if client.lines is not None and session.lines is not None:
-                is_begun = self._stops.machine.activity.line_is_begun
-                rules = await flow_rules(line, client.lines, self._clock, line_is_begun=is_begun)
-                session.lines.begin(rules, line_is_begun=is_begun)
+                rules = await flow_rules(line, client.lines, self._clock, begun)
+                session.lines.begin(rules, begun)
+            elif is_control:
+                await void_unfinished(line, begun)
+                self._stops.machine.activity.line_is_void()
             opened = replace(self._opened(session), not_resumed_reason=why_not_resumed)
             session.outbox.put(opened)
             watch = self._watch(session) if is_control else None

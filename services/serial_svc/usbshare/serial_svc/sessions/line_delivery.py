@@ -26,13 +26,12 @@ from usbshare.serial_svc.sessions.line_queue import Entry, LineQueue, Stray
 from usbshare.serial_svc.sessions.line_wire import wire_of
 from usbshare.serial_svc.sessions.missing_replies import MissingReplies
 from usbshare.serial_svc.sessions.readiness import Readiness
+from usbshare.serial_svc.sessions.unfinished_line import SPOILER
 from usbshare.serial_svc.stop.line_errors import LineErrors
 
 VOID = "a stop or a reset came before its reply"
 _NOTHING = "the firmware does not reply to an empty line"
 MOST_RESENDS = 10
-# Makes a line of what was begun that GRBL rejects as a whole: no word begins with an asterisk.
-SPOILER = b"*\n"
 
 
 class LineSource(Protocol):
@@ -71,18 +70,18 @@ class LineDelivery:
         self._readiness = Readiness(clock)
         self._spoils = False
 
-    def begin(self, rules: FlowRules, *, line_is_begun: bool = False) -> None:
+    def begin(self, rules: FlowRules, begun: bytes = b"") -> None:
         """Begin to deliver lines to this firmware.
 
-        What it has not answered to a session before may still come: GRBL says when it rests. With
-        `line_is_begun` it holds the beginning of a line, which must not be carried out.
+        What it has not answered to a session before may still come: GRBL says when it rests.
+        `begun`: the beginning of a line that it holds, which must not be carried out.
         """
         self._rules = rules
         self._replies = ReplySplitter(rules.dialect, lambda: bool(self._queue.expected))
         firmware, is_grbl = self._line.firmware, rules.dialect is GRBL_DIALECT
         self._readiness.begin(owes_replies=firmware.owes_replies and is_grbl)
         self._queue.expect_strays(firmware.take_unanswered())
-        self._spoils = is_grbl and line_is_begun
+        self._spoils = is_grbl and bool(begun)
         self._missing.begin(reports=is_grbl)
         readiness, queue = self._readiness, self._queue
         if readiness.awaits_rest or readiness.ends_at_report or queue.has_strays:

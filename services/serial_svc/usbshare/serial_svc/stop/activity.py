@@ -52,9 +52,13 @@ class Activity:
         self._tail_at = 0.0
 
     @property
-    def line_is_begun(self) -> bool:
-        """Whether the program bytes so far end within a line, as far as is known."""
-        return self._queries.line_is_begun
+    def begun_line(self) -> bytes:
+        """What the program bytes so far have of a line that is not ended, as far as is known."""
+        return self._queries.begun_line
+
+    def line_is_void(self) -> None:
+        """Note that the device holds nothing of a line: it was reset, or is gone."""
+        self._queries.line_is_void()
 
     def wrote(self, data: bytes, now: float) -> None:
         """Note program bytes that were handed to the device."""

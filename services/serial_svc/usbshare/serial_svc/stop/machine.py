@@ -80,6 +80,7 @@ class Machine:
 
     def was_reset(self) -> None:
         """Note that the machine was reset: it replies to no line of before."""
+        self.activity.line_is_void()
         self._line.answers.forget()
         self._line.firmware.take_unanswered()
         self._programs.machine_reset()
@@ -113,6 +114,7 @@ class Machine:
         was_busy = self.is_at_work or self.holds.is_machine_held
         self.holds.forget_machine()
         self.activity.reports.forget()
+        self.activity.line_is_void()
         self.activity.stopped()
         self.rest.stopped()
         return was_busy

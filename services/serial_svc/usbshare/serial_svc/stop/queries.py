@@ -33,9 +33,13 @@ class Queries:
         self._heard = b""
 
     @property
-    def line_is_begun(self) -> bool:
-        """Whether a line was begun and is not ended."""
-        return bool(self._line)
+    def begun_line(self) -> bytes:
+        """What was begun of a line that is not ended; of a very long one its end."""
+        return self._line.rpartition(b"\r")[2]
+
+    def line_is_void(self) -> None:
+        """Note that the device holds nothing of a line."""
+        self._line = b""
 
     def wrote(self, data: bytes, *, may_ask: bool) -> None:
         """Note program bytes; without `may_ask` no line of this device is known to be a query."""
