@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs every fast test, WORKERS at a time. The few that measure times run afterwards, and so does what
-# failed beside others: it is told, and has to pass alone. `make test` calls it. Folders are taken in
-# their order: end-to-end tests, which wait longest, begin, and short ones fill the end.
+# failed beside others: it is told, and has to pass alone. `make test` calls it. tests/schedule.py says
+# in which order.
 set -u
 python=$1 workers=$2
 fast="not slow and not hardware and not vm"

@@ -1,9 +1,10 @@
 """`-n WORKERS --dist loadfile`: a file goes to one worker, so that its tests share what they start.
 
 The tests of a file that says `pytest.mark.apart` share nothing, and wait long: each goes to a
-worker that is free. Files that start browsers are spread among the other end-to-end tests: as many
-browsers as workers would starve one another. A test that kills its worker has failed, and the
-worker's other tests go to others.
+worker that is free. Files that start browsers are spread among the others: as many browsers as
+workers would starve one another. Unit tests compute, all others wait: they are mixed, so that the
+CPU has work at any time, and the last that run are short. A test that kills its worker has failed,
+and the worker's other tests go to others.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any
 import pytest
 
 MARK = "pytest.mark.apart"
-BROWSERS, END_TO_END, OTHER = range(3)
+BROWSERS, WAITING, COMPUTING = range(3)
+# The part of the run over which the files of a kind begin.
+SPREAD = {BROWSERS: 0.6, WAITING: 0.6, COMPUTING: 1.0}
 
 
 @pytest.hookimpl(trylast=True)
@@ -28,23 +31,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def spread(files: Sequence[Path]) -> list[Path]:
-    """Return files in their order, but those that start browsers among all end-to-end tests."""
-    kinds: tuple[list[Path], ...] = ([], [], [])
+    """Return files mixed: those of a kind keep their order, evenly over its part of the run."""
+    kinds: dict[int, list[Path]] = {kind: [] for kind in SPREAD}
     for file in files:
         kinds[kind_of(file)].append(file)
     placed = {
-        file: (number + 0.5) / len(same)
-        for same in (kinds[BROWSERS], kinds[END_TO_END])
+        file: (number + 0.5) / len(same) * SPREAD[kind]
+        for kind, same in kinds.items()
         for number, file in enumerate(same)
     }
-    return [*sorted(placed, key=placed.__getitem__), *kinds[OTHER]]
+    return sorted(placed, key=placed.__getitem__)
 
 
 def kind_of(file: Path) -> int:
     """Return what the tests of a file are."""
-    if "e2e" not in file.parts:
-        return OTHER
-    return BROWSERS if file.parent.name == "panel" else END_TO_END
+    if "unit" in file.parts:
+        return COMPUTING
+    return BROWSERS if file.parts[-3:-1] == ("e2e", "panel") else WAITING
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -22,18 +22,25 @@ def paths(*names: str) -> list[Path]:
     return [Path("tests", name) for name in names]
 
 
-def test_files_with_browsers_are_spread_among_end_to_end_tests() -> None:
+def test_files_with_browsers_are_spread_among_those_that_wait() -> None:
     browsers = paths(*(f"e2e/panel/test_{n}.py" for n in range(3)))
-    slow = paths(*(f"e2e/test_{n}.py" for n in range(12)))
-    short = paths("integration/test_a.py", "unit/panel/test_b.py")
-    ordered = schedule.spread([*browsers, *slow, *short])
-    assert ordered[-2:] == short
+    waiting = paths(*(f"e2e/test_{n}.py" for n in range(11)), "integration/test_a.py")
+    ordered = schedule.spread([*browsers, *waiting])
     assert [place for place, file in enumerate(ordered) if file in browsers] == [2, 7, 12]
-    assert [file for file in ordered if file in slow] == slow
+    assert [file for file in ordered if file in waiting] == waiting
 
 
-def test_files_without_browsers_keep_their_order() -> None:
-    files = paths("e2e/test_b.py", "e2e/test_a.py", "unit/test_c.py")
+def test_unit_tests_run_beside_those_that_wait_and_after_them() -> None:
+    waiting = paths(*(f"e2e/test_{n}.py" for n in range(6)))
+    computing = paths(*(f"unit/panel/test_{n}.py" for n in range(10)))
+    ordered = schedule.spread([*waiting, *computing])
+    assert [file for file in ordered if file in computing] == computing
+    assert ordered[:4] == [waiting[0], computing[0], waiting[1], computing[1]]
+    assert ordered[-4:] == computing[-4:]
+
+
+def test_files_of_one_kind_keep_their_order() -> None:
+    files = paths("e2e/test_b.py", "integration/test_a.py", "fuzz/test_c.py")
     assert schedule.spread(files) == files
 
 
