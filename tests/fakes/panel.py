@@ -16,6 +16,7 @@ import aiohttp
 
 from fakes.job_host import JobHost, job_host
 from fakes.processes import Process
+from usbshare.base.watched_task import cancel_all
 
 TIMEOUT_S = 60.0
 HOST = "shop"
@@ -37,6 +38,7 @@ class Page:
     events: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[int, dict[str, Any]] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _messages: asyncio.Queue[aiohttp.WSMessage] = field(default_factory=asyncio.Queue)
 
     async def ask(self, **action: Any) -> dict[str, Any]:
         """Send a request, such as `stop={…}`; return its answer."""
@@ -61,14 +63,29 @@ class Page:
                 await self.take()
         return found
 
+    async def until_ended(self) -> None:
+        """Return once the socket is closed."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while (await self._messages.get()).type is aiohttp.WSMsgType.TEXT:
+                pass
+
     async def take(self) -> dict[str, Any]:
         """Take one event."""
-        message = await self.socket.receive()
+        message = await self._messages.get()
         if message.type is not aiohttp.WSMsgType.TEXT:
+            self._messages.put_nowait(message)
             raise AssertionError(f"the socket ended: {message}")
         event: dict[str, Any] = json.loads(message.data)
         self._note(event)
         return event
+
+    async def read(self) -> None:
+        """Read to the end; only who reads answers the panel's pings, and unanswered it closes."""
+        message = await self.socket.receive()
+        while message.type is aiohttp.WSMsgType.TEXT:
+            self._messages.put_nowait(message)
+            message = await self.socket.receive()
+        self._messages.put_nowait(message)
 
     @property
     def laser(self) -> dict[str, Any]:
@@ -118,6 +135,19 @@ class Page:
         return sorts[sort]
 
 
+@asynccontextmanager
+async def page_at(http: aiohttp.ClientSession, origin: str, **headers: str) -> AsyncIterator[Page]:
+    """Open a page of the panel at an address."""
+    given = {"Origin": origin, **headers}
+    async with http.ws_connect(f"{origin}/socket", headers=given, max_msg_size=0) as socket:
+        page = Page(socket)
+        reading = asyncio.create_task(page.read(), name="page")
+        try:
+            yield page
+        finally:
+            await cancel_all(reading)
+
+
 @dataclass
 class PanelHost:
     """The host's services, the panel, and a browser's session with it."""
@@ -135,10 +165,8 @@ class PanelHost:
     @asynccontextmanager
     async def page(self, **headers: str) -> AsyncIterator[Page]:
         """Open a page."""
-        address = f"{self.origin}/socket"
-        given = {"Origin": self.origin, **headers}
-        async with self.http.ws_connect(address, headers=given, max_msg_size=0) as socket:
-            yield Page(socket)
+        async with page_at(self.http, self.origin, **headers) as page:
+            yield page
 
     @asynccontextmanager
     async def ready_page(self) -> AsyncIterator[Page]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _POLL_S = 0.002
 
@@ -13,3 +17,13 @@ async def until(condition: Callable[[], object], timeout_s: float = 30) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110  # what is waited for has no event
             await asyncio.sleep(_POLL_S)
+
+
+@asynccontextmanager
+async def beside_loop(context: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """Enter and leave what blocks, such as a process, in threads."""
+    entered = await asyncio.to_thread(context.__enter__)
+    try:
+        yield entered
+    finally:
+        await asyncio.to_thread(context.__exit__, None, None, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from fakes.panel import LASER, Page, panel_host
+from fakes.panel import LASER, Page, page_at, panel_host
 from fakes.processes import Process, run
 
 LIMITED = ("$22=1", "$20=1")
@@ -30,12 +30,8 @@ async def test_a_panel_that_comes_later_shows_an_alarm_and_what_helps(tmp_path: 
         later = Process([*words, "--listen", "127.0.0.1:0"], shop.host.environment)
         try:
             url = str(json.loads(later.wait_for('"ready"').string)["url"]).rstrip("/")
-            headers = {"Origin": url}
-            async with (
-                aiohttp.ClientSession() as http,
-                http.ws_connect(f"{url}/socket", headers=headers, max_msg_size=0) as socket,
-            ):
-                await resets_it(Page(socket))
+            async with aiohttp.ClientSession() as http, page_at(http, url) as page:
+                await resets_it(page)
         finally:
             later.stop()
 

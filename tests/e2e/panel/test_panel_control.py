@@ -12,6 +12,7 @@ import pytest
 from fakes.panel import LASER, Page, PanelHost, panel_host, place_of, state_of
 from fakes.panel_jog import Finger
 from fakes.processes import free_port, running
+from fakes.waiting import beside_loop
 
 BOX = {"minXMm": 1, "minYMm": 2, "maxXMm": 6, "maxYMm": 5}
 
@@ -180,8 +181,9 @@ async def test_control_that_another_client_has_is_asked_for_and_not_taken(shop: 
     number = free_port()
     async with shop.ready_page() as page:
         await page.ask(releaseControl={"machine": LASER})
-        with running([*command, f"127.0.0.1:{number}"], shop.host.home) as bridge:
-            bridge.wait_for("ready")
+        starting = running([*command, f"127.0.0.1:{number}"], shop.host.home)
+        async with beside_loop(starting) as bridge:
+            await asyncio.to_thread(bridge.wait_for, "ready")
             await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_OTHER")
             home = await page.ask(home={"machine": LASER})
             step = await page.ask(jogStep={"machine": LASER, "xMm": 1, "feed": 100})
@@ -197,5 +199,5 @@ async def test_control_that_another_client_has_is_asked_for_and_not_taken(shop: 
             assert "ok" not in texts[told_at:]
             told = await page.ask(requestControl={"machine": LASER})
             assert told["requestControl"]["told"]
-            bridge.wait_for("asks for control|wants control|asked")
+            await asyncio.to_thread(bridge.wait_for, "asks for control|wants control|asked")
         await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_FREE")

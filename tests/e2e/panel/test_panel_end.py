@@ -21,9 +21,7 @@ async def test_a_panel_that_ends_gives_control_back_and_holds_nothing(tmp_path: 
         await finger.press()
         await finger.keep(lambda: page.laser["controlState"] == "CONTROL_STATE_OURS")
         shop.panel.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
-            while (await page.socket.receive()).type is aiohttp.WSMsgType.TEXT:
-                pass
+        await page.until_ended()
         assert page.socket.close_code == aiohttp.WSCloseCode.GOING_AWAY
         assert await asyncio.to_thread(shop.panel.wait) == 0
         assert "Traceback" not in shop.panel.output

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from fakes.job_host import JobHost, job_host
-from fakes.panel import Page
+from fakes.panel import page_at
 from fakes.processes import Process, free_port, run
 from usbshare.base.threads import in_thread
 from usbshare.hosts.counters import SourceCounters
@@ -61,13 +61,7 @@ async def test_a_configured_address_and_its_announced_name_are_one_host(
         panel = Process([*bridge, "panel", "--json", "--listen", "127.0.0.1:0"], host.environment)
         try:
             url = str(json.loads(panel.wait_for('"ready"').string)["url"]).rstrip("/")
-            async with (
-                aiohttp.ClientSession() as http,
-                http.ws_connect(
-                    f"{url}/socket", headers={"Origin": url}, max_msg_size=0
-                ) as socket_,
-            ):
-                page = Page(socket_)
+            async with aiohttp.ClientSession() as http, page_at(http, url) as page:
                 await page.until(lambda: (target, "laser") in page.machines)
                 async with announced(host, port):
                     await page.until(lambda: any(is_both(each) for each in page.hosts.values()))

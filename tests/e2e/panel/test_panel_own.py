@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from fakes.json_schema import mistakes
-from fakes.panel import Page, panel_host
+from fakes.panel import Page, page_at, panel_host
 from fakes.processes import Process, completed, environment, free_port, running
 
 LASER = '[ports.laser]\nsource = "sim://grbl"\n'
@@ -52,12 +52,8 @@ async def fresh_panel(home: Path) -> AsyncIterator[Page]:
         ready = json.loads(line.string)
         assert mistakes(ready, "panel_event") == []
         origin = ready["url"].rstrip("/")
-        headers = {"Origin": origin}
-        async with (
-            aiohttp.ClientSession() as http,
-            http.ws_connect(f"{origin}/socket", headers=headers) as socket,
-        ):
-            yield Page(socket)
+        async with aiohttp.ClientSession() as http, page_at(http, origin) as page:
+            yield page
     finally:
         process.stop()
 
