@@ -17,7 +17,7 @@ import pytest
 from fakes.line_rig import DEADLINE_S, line_rig, streamed
 from fakes.waiting import until
 from usbshare.base.errors import SessionLostError
-from usbshare.client.serial.messages import DataEvent, LineOptions
+from usbshare.client.serial.messages import DataEvent, LineOptions, OpenedEvent
 from usbshare.line.stop_actions import StopAction
 from usbshare.rpc.channel import open_channel, parse_target
 from usbshare.serial.v1 import serial_pb2 as pb
@@ -233,6 +233,8 @@ async def test_observers_read_the_replies_too(tmp_path: Path) -> None:
         client = rig.client()
         try:
             observer = await client.open_session("laser", observe=True, name="observer")
+            event, _ = await asyncio.wait_for(observer.receive(), DEADLINE_S)
+            assert isinstance(event, OpenedEvent)  # what was said before, it does not hear
             heard, oks = b"", 50
             await streamed(stream, raster(oks))
             while heard.count(b"ok\r\n") < oks:

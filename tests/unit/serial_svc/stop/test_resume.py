@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -155,6 +156,18 @@ async def test_a_resume_is_not_tried_for_longer_than_its_limit(
     await asyncio.sleep(3 * report_requests.LOOK_S)
     assert bench.written.count(RESUME) == 1
     assert (await bench.resume()).sent == RESUME
+
+
+async def test_the_limit_does_not_count_while_the_service_stands_still(
+    bench: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "LIMIT_S", 0.5)
+    await bench.hold()
+    resuming = bench.resume()
+    await bench.ignores()
+    time.sleep(0.6)  # noqa: ASYNC251 - it stands still
+    bench.machine.rest()
+    assert (await resuming).sent == RESUME + RESUME
 
 
 async def test_a_machine_that_was_held_at_itself_after_the_resume_is_left_alone(
