@@ -148,6 +148,42 @@ async def test_a_host_is_added_and_forgotten(browser: Browser) -> None:
         await until(lambda: fake.requests("forget_host"))
 
 
+async def test_another_address_of_a_known_host_is_said_to_be_one(browser: Browser) -> None:
+    known = host(is_added=True, addresses=["192.168.1.20", "laser.local"])
+    async with fake_gateway(workshop()) as fake, panel_page(browser, fake.url) as page:
+        fake.answers["add_host"] = lambda _: page_pb2.Answer(host=known)
+        await page.get_by_label("Address").fill("laser.local:50051")
+        await page.keyboard.press("Enter")
+        said = page.locator("#notices")
+        await expect(said).to_contain_text("laser.local:50051 is Laser-Workshop")
+
+
+async def test_an_address_that_turns_out_to_be_a_known_hosts_is_said_to_be_one(
+    browser: Browser,
+) -> None:
+    added = page_pb2.Host(key="[fe80::1]:50051", name="[fe80::1]:50051", is_added=True)
+    async with fake_gateway(workshop()) as fake, panel_page(browser, fake.url) as page:
+        fake.answers["add_host"] = lambda _: page_pb2.Answer(host=added)
+        await page.get_by_label("Address").fill("[fe80::1]:50051")
+        await page.keyboard.press("Enter")
+        await until(lambda: fake.requests("add_host"))
+        await fake.send(host_changed=added)
+        await expect(page.get_by_role("article").filter(has_text="fe80")).to_be_visible()
+        await fake.send(host_changed=host(is_added=True, addresses=["192.168.1.20", "fe80::1"]))
+        await fake.send(host_removed="[fe80::1]:50051")
+        said = page.locator("#notices")
+        await expect(said).to_contain_text("[fe80::1]:50051 is Laser-Workshop")
+        await expect(page.locator("#stop-bar")).to_contain_text("Laser-Workshop / laser")
+
+
+async def test_a_host_that_is_not_asked_yet_says_why(browser: Browser) -> None:
+    snapshot = stranger()
+    snapshot.hosts.add(key="shop", name="shop").serial.state = page_pb2.SERVICE_STATE_NOT_ASKED
+    async with fake_gateway(snapshot) as fake, panel_page(browser, fake.url) as page:
+        shop = page.get_by_role("article").filter(has_text="shop")
+        await expect(shop).to_contain_text("must be enrolled first")
+
+
 async def test_names_are_shown_as_text_whatever_they_contain(browser: Browser) -> None:
     evil = "<img src=x onerror=alert(1)>"
     snapshot = workshop(machine(), hosts=[page_pb2.Host(key="evil", name=evil)])

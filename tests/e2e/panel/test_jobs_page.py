@@ -14,6 +14,7 @@ from fakes.panel_snapshots import TIME, job, machine, workshop
 from fakes.waiting import until
 from usbshare.job.v1 import job_pb2
 from usbshare.page.v1 import page_pb2
+from usbshare.serial.v1 import serial_pb2
 
 CONTENT = b"G0 X10\nM3 S100\nG1 X60 Y45\nM5\n"
 FILE = FilePayload(name="coaster.nc", mimeType="text/plain", buffer=CONTENT)
@@ -225,6 +226,23 @@ async def test_a_running_job_is_held_resumed_and_cancelled(browser: Browser) -> 
         await gateway.send(job_removed=running)
         await expect(now).to_be_hidden()
         await until(lambda: len(service.named("list_history")) > count)
+
+
+async def test_after_a_stop_the_way_on_is_beside_the_jobs(browser: Browser) -> None:
+    """As on the machine's page; a held job has its own buttons."""
+    latch = serial_pb2.Latch(cause=serial_pb2.LATCH_CAUSE_EMERGENCY_STOP, epoch=9)
+    stopped = machine(
+        port=serial_pb2.Port(latched=True, latch=latch),
+        condition="an emergency stop latches the port",
+        next_step=page_pb2.NEXT_STEP_REARM,
+    )
+    held = job(18, state=job_pb2.JOB_STATE_HELD, place=0)
+    async with shown(browser, workshop(stopped, jobs=[held]), JobService()) as (gateway, page):
+        await expect(page.get_by_role("button", name="Cancel the job")).to_be_visible()
+        await expect(page.get_by_role("button", name="Re-arm")).to_be_hidden()
+        await gateway.send(job_removed=held)
+        await page.get_by_role("button", name="Re-arm").click()
+        await until(lambda: gateway.requests("rearm"))
 
 
 async def test_a_reload_touches_no_job(browser: Browser) -> None:

@@ -181,7 +181,7 @@ async def test_without_the_code_nothing_is_sent_again(browser: Browser) -> None:
         gateway.answers["rearm"] = lambda _: page_pb2.Answer(failure=failure)
         await page.get_by_role("button", name="Re-arm").click()
         await page.get_by_role("button", name="Cancel", exact=True).click()
-        await expect(page.locator("#notices")).to_contain_text("a code is needed")
+        await expect(page.locator("#notices")).to_contain_text("A code is needed")
         assert len(gateway.requests("rearm")) == 1
 
 
@@ -277,6 +277,22 @@ async def test_a_job_is_framed_along_its_box_with_the_beam_off(browser: Browser)
         await page.get_by_role("button", name="Frame", exact=True).click()
         frame = (await asked(gateway, "frame")).frame
         assert (frame.box, frame.power_percent, frame.feed) == (BOX, 0, 1500)
+
+
+async def test_what_a_person_cancels_is_no_failure(browser: Browser) -> None:
+    async with shown(browser, workshop()) as (gateway, page):
+        refused = page_pb2.Answer(
+            failure=page_pb2.Failure(text="it was cancelled: no more is sent")
+        )
+        gateway.answers["home"] = lambda _: None
+        await page.get_by_role("button", name="Home", exact=True).click()
+        refused.request_id = (await asked(gateway, "home")).id
+        await page.get_by_role("button", name="Cancel the motion").click()
+        await asked(gateway, "cancel_motion")
+        await gateway.send(answer=refused)
+        said = page.locator("#notices .notice")
+        await expect(said).to_contain_text("It was cancelled: no more")
+        await expect(said).not_to_have_attribute("data-tone", "danger")
 
 
 async def test_the_console_sends_shows_and_remembers(browser: Browser) -> None:

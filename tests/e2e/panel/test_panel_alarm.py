@@ -45,3 +45,16 @@ async def resets_it(page: Page) -> None:
     await page.until_laser(
         lambda laser: laser["port"].get("hold") and laser["nextStep"] == "NEXT_STEP_HOME"
     )
+
+
+async def test_a_machine_that_sleeps_is_reset_and_given_nothing_before(tmp_path: Path) -> None:
+    async with panel_host(tmp_path) as shop, shop.ready_page() as page:
+        await page.ask(sendLine={"machine": LASER, "text": "$SLP"})
+        await page.until_laser(lambda laser: laser.get("nextStep") == "NEXT_STEP_RESET")
+        line = await page.ask(sendLine={"machine": LASER, "text": "$$"})
+        assert "sleeps" in line["failure"]["text"]
+        assert b"$$\n" not in shop.host.received().partition(b"$SLP")[2]
+        assert "failure" not in await page.ask(reset={"machine": LASER})
+        await page.until_laser(lambda laser: laser.get("nextStep") == "NEXT_STEP_UNLOCK")
+        assert "failure" not in await page.ask(unlock={"machine": LASER})
+        await page.until_laser(lambda laser: not laser.get("nextStep"))

@@ -46,7 +46,9 @@ async def test_a_line_is_answered_and_kept_for_a_page_that_comes_later(shop: Pan
         assert page.laser["controlState"] == "CONTROL_STATE_OURS"
     async with shop.ready_page() as later:
         await later.ask(show={"consoles": [LASER]})
-        await later.until(lambda: any(line["text"] == "error:20" for line in later.lines))
+        await later.until(
+            lambda: any(line["text"].startswith("error:20: ") for line in later.lines)
+        )
         texts = [(line["origin"], line["text"]) for line in later.lines]
         assert ("LINE_ORIGIN_SENT", "G21") in texts
         assert ("LINE_ORIGIN_MACHINE", "ok") in texts
@@ -167,9 +169,9 @@ async def test_a_stop_ends_what_waits_for_an_answer(shop: PanelHost) -> None:
 
 
 async def said_by_another(number: int) -> None:
-    """Have another program ask the machine what it is."""
+    """Have another program send a line that is wrong, and ask the machine what it is."""
     reader, writer = await asyncio.open_connection("127.0.0.1", number)
-    writer.write(b"$I\n")
+    writer.write(b"G999\n$I\n")
     async with asyncio.timeout(20):
         await reader.readuntil(b"ok\r\n")
     writer.close()
@@ -197,7 +199,50 @@ async def test_control_that_another_client_has_is_asked_for_and_not_taken(shop: 
             texts = [line["text"] for line in page.lines]
             told_at = next(index for index, text in enumerate(texts) if "[VER:" in text)
             assert "ok" not in texts[told_at:]
+            assert "error:20: GRBL has no such word" in texts
             told = await page.ask(requestControl={"machine": LASER})
             assert told["requestControl"]["told"]
             await asyncio.to_thread(bridge.wait_for, "asks for control|wants control|asked")
         await page.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_FREE")
+
+
+async def steps(page: Page, feed: float) -> list[int]:
+    """Ask for three steps of 2 mm at once; returns the requests' numbers."""
+    await page.ask(takeControl={"machine": LASER})
+    await page.until_laser(lambda laser: state_of(laser) == "Idle")
+    step = {"machine": LASER, "xMm": 2, "feed": feed}
+    return [await page.send(jogStep=step) for _ in range(3)]
+
+
+async def test_a_step_behind_a_step_is_moved_too(shop: PanelHost) -> None:
+    async with shop.ready_page() as page:
+        await page.until_laser(place_of)
+        start = place_of(page.laser)[0]
+        numbers = await steps(page, 600)
+        await page.until(lambda: all(each in page.answers for each in numbers))
+        assert [page.answers[each].get("failure") for each in numbers] == [None] * 3
+        await page.until_laser(lambda laser: round(place_of(laser)[0] - start, 3) == 6)
+        await page.until_laser(lambda laser: state_of(laser) == "Idle")
+        assert not page.laser.get("firmwareMessage")
+
+
+@pytest.mark.parametrize("by", ["HOLD", "EMERGENCY_STOP", ""])
+async def test_no_step_is_left_behind_a_stop(shop: PanelHost, by: str) -> None:
+    """GRBL takes a hold while it jogs for a cancel, and would take the next step."""
+    async with shop.ready_page() as page:
+        numbers = await steps(page, 20)
+        await page.until_laser(lambda laser: state_of(laser) == "Jog")
+        had = program(shop).count("$J=")
+        if by:
+            await page.ask(stop={"machine": LASER, "action": f"STOP_ACTION_{by}"})
+        else:
+            await page.ask(cancelMotion={"machine": LASER})
+        await page.until(lambda: all(each in page.answers for each in numbers))
+        assert all("failure" in page.answers[each] for each in numbers[1:])
+        assert program(shop).count("$J=") == had
+        if latch := page.laser["port"].get("latch"):
+            await page.ask(rearm={"machine": LASER, "epoch": latch["epoch"]})
+            await page.ask(unlock={"machine": LASER})
+        await page.until_laser(
+            lambda laser: state_of(laser) == "Idle" and not laser["port"].get("hold")
+        )

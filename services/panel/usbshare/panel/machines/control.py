@@ -23,7 +23,7 @@ from usbshare.panel.machines.console import Console, Origin
 from usbshare.panel.machines.exchange import Exchange, Reply
 from usbshare.panel.machines.known_overrides import KnownOverrides
 from usbshare.panel.machines.listeners import Listeners
-from usbshare.panel.machines.machine_view import MachineKey
+from usbshare.panel.machines.machine_view import ASLEEP, MachineKey
 from usbshare.panel.machines.session import Session
 from usbshare.panel.machines.use import Use
 from usbshare.rpc.channel import Target
@@ -63,7 +63,8 @@ class ControlOwner(Protocol):
 class Control:
     """Used from one event loop. `report` is the machine's last, while there is a session.
 
-    `reports` tells each as it comes, `holds` what is held or latched as soon as it is.
+    `reports` tells each as it comes, `holds` what is held or latched as soon as it is. Steps by
+    hand go one behind another, each under `steps`.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Control:
         self.exchange = Exchange(console, self._reported, self._failed)
         self._changing = asyncio.Lock()
         self._turn = asyncio.Lock()
+        self.steps = asyncio.Lock()
         self._has_report = asyncio.Event()
         self.reports = Listeners[MachineReport]()
         self.holds = Listeners[str]()
@@ -376,6 +378,7 @@ class Control:
 
     async def _exchange(self, lines: Sequence[str], *, shows: bool, wait_s: float) -> Reply:
         condition.require_released(self.its_port)
+        self._require_awake()
         if shows:
             for line in lines:
                 self.console.add(Origin.SENT, line)
@@ -386,7 +389,7 @@ class Control:
         except TimeoutError as error:
             raise DeviceError(f"the machine did not reply within {wait_s:g} s") from error
         if shows:
-            self.console.add(Origin.MACHINE, reply.text)
+            self.console.add(Origin.MACHINE, firmware_texts.explained(reply.text))
         return reply
 
     def _reported(self, report: MachineReport) -> None:
@@ -408,6 +411,10 @@ class Control:
         keeping, self._keeping = self._keeping, None
         if keeping is not None and keeping is not asyncio.current_task():
             keeping.cancel()
+
+    def _require_awake(self) -> None:
+        if self.report is not None and self.report.state == ASLEEP:
+            raise WrongStateError("the machine sleeps and takes no line: reset it")
 
     def _require_session(self) -> Session:
         if self._session is None:

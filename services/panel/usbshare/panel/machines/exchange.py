@@ -10,6 +10,7 @@ from usbshare.base.errors import DeviceError, UsbshareError, WrongStateError
 from usbshare.line.flow.replies import Kind
 from usbshare.line.machine_report import MachineReport
 from usbshare.line.profiles import Profile
+from usbshare.panel.machines import firmware_texts
 from usbshare.panel.machines.console import Console, Origin
 from usbshare.panel.machines.conversation import Conversation, Heard
 
@@ -81,7 +82,7 @@ class Exchange:
     def require_meant(self, calls_off: int) -> None:
         """Raise WrongStateError where what began at that count was called off since."""
         if self.calls_off != calls_off:
-            raise WrongStateError("it was cancelled")
+            raise WrongStateError("it was cancelled: nothing more is sent to the machine")
 
     async def until_replied(self) -> None:
         """Return once no line waits for its reply."""
@@ -115,7 +116,8 @@ class Exchange:
             pending.said.append(heard.text)
         is_bad = heard.kind in (Kind.ALARM, Kind.ERROR, Kind.COMPLAINT)
         if heard.text and (pending is None or pending.shows or is_bad):
-            self._console.add(Origin.FAILURE if is_bad else Origin.MACHINE, heard.text)
+            origin = Origin.FAILURE if is_bad else Origin.MACHINE
+            self._console.add(origin, firmware_texts.explained(heard.text))
         if heard.kind in (Kind.ALARM, Kind.ERROR):
             self._failed(heard.text)
         if heard.kind in (Kind.ALARM, Kind.WELCOME):

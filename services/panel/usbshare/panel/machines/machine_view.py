@@ -20,6 +20,8 @@ from usbshare.panel.seen import SeenMachine, SeenPort
 # GRBL's settings: https://github.com/gnea/grbl/blob/master/doc/markdown/settings.md
 HOMING, LASER_MODE, MAX_SPINDLE = 22, 32, 30
 MAX_RATES, TRAVELS = (110, 111), (130, 131, 132)
+# The state of a machine that does nothing more until it is reset.
+ASLEEP = "Sleep"
 JOGGING = frozenset({GRBL.name, GRBLHAL.name})
 MOST_PULSE_S = 1.0
 MOST_PULSE_PERCENT = 10.0
@@ -180,6 +182,11 @@ class Machine:
             return ControlState.OURS
         return ControlState.OTHER if self.port.port.holder else ControlState.FREE
 
+    @property
+    def _is_asleep(self) -> bool:
+        report = None if self.machine is None else self.machine.status.report
+        return report is not None and report.state == ASLEEP
+
     @staticmethod
     def _control_reason(state: ControlState, remote: RemotePort) -> str:
         if remote.state in ("absent", "failed"):
@@ -192,7 +199,7 @@ class Machine:
         if remote.latched:
             return NextStep.REARM
         if remote.hold is None:
-            return NextStep.NONE
+            return NextStep.RESET if self._is_asleep else NextStep.NONE
         if remote.hold.release == "resume":
             return NextStep.RESUME
         if remote.hold.cause == "alarm":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from usbshare.base.errors import (
     DeviceError,
@@ -22,6 +22,7 @@ from usbshare.panel.machines.rest import until_idle
 
 HOME_S = 300.0
 LINE_S = 30.0
+JOG_S = 60.0
 FRAME_S = 600.0
 LONGEST_LINE = 200
 _MODES = re.compile(r"\[GC:([^\]]*)\]")
@@ -52,10 +53,11 @@ async def console_line(control: Control, text: str, resume: Resume) -> Reply:
 
 
 async def step(control: Control, x_mm: float, y_mm: float, z_mm: float, feed: float) -> None:
-    """Move by a distance; returns once the machine has taken it."""
+    """Move by a distance, behind the steps before; returns once the machine has taken it."""
     line = gcode.relative_jog(x_mm, y_mm, z_mm, feed)
     await _jogging(control)
-    _require_ok(await control.send(gcode.BEAM_OFF, line, wait_s=LINE_S))
+    async with _behind_jogs(control):
+        _require_ok(await control.send(gcode.BEAM_OFF, line, wait_s=LINE_S))
 
 
 async def home(control: Control) -> None:
@@ -73,10 +75,11 @@ async def unlock(control: Control) -> None:
 
 
 async def set_zero(control: Control, axes: str) -> None:
-    """Make the current position the work zero."""
+    """Make the current position the work zero, the one after the steps before."""
     line = gcode.set_zero(axes)
     await _jogging(control)
-    _require_ok(await control.send(line, wait_s=LINE_S))
+    async with _behind_jogs(control):
+        _require_ok(await control.send(line, wait_s=LINE_S))
 
 
 async def go_to_zero(control: Control, axes: str, feed: float) -> None:
@@ -162,6 +165,27 @@ async def _along(control: Control, lines: Sequence[str]) -> None:
     _require_ok(await control.send_each([[line] for line in lines], wait_s=FRAME_S))
     await until_idle(control, FRAME_S)
     control.exchange.require_meant(calls_off)  # the machine had all of it, and has dropped it
+
+
+@asynccontextmanager
+async def _behind_jogs(control: Control) -> AsyncIterator[None]:
+    """Wait for the steps before: a jogging machine takes no G-code, and its beam must be off first.
+
+    WrongStateError where what was to come is cancelled, held or stopped meanwhile.
+    """
+    calls_off, stopped = control.exchange.calls_off, list[str]()
+    # GRBL takes a hold while it jogs for a cancel, and is idle then: nothing may follow it.
+    unsubscribe = control.holds.subscribe(stopped.append)
+    try:
+        async with control.steps:
+            if (await control.fresh_report()).state == "Jog":
+                await until_idle(control, JOG_S)
+            control.exchange.require_meant(calls_off)
+            if stopped:
+                raise WrongStateError(stopped[0])
+            yield
+    finally:
+        unsubscribe()
 
 
 async def _until_idle(control: Control) -> None:

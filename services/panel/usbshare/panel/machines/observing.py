@@ -11,6 +11,7 @@ from usbshare.base.watched_task import cancel_all, in_background
 from usbshare.client.serial.link_state import LinkLostError, SessionChoice
 from usbshare.client.serial.messages import RemotePort
 from usbshare.line.flow.replies import Kind
+from usbshare.panel.machines import firmware_texts
 from usbshare.panel.machines.console import Console, Origin
 from usbshare.panel.machines.control import Place
 from usbshare.panel.machines.controls import Controls
@@ -110,4 +111,5 @@ class _Observer:
     def _heard(self, heard: Heard) -> None:
         if not heard.text or heard.kind in _LEFT_OUT or self._is_ours():
             return
-        self._console.add(Origin.FAILURE if heard.kind in _BAD else Origin.MACHINE, heard.text)
+        origin = Origin.FAILURE if heard.kind in _BAD else Origin.MACHINE
+        self._console.add(origin, firmware_texts.explained(heard.text))

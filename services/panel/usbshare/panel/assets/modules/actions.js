@@ -12,6 +12,8 @@ const STOP_TIMEOUT_MS = 10_000;
 const STOP_PATIENCE_MS = 3000;
 
 export class Actions {
+  #cancelledAt = -Infinity;
+
   constructor(socket, store) {
     this.socket = socket;
     this.store = store;
@@ -34,15 +36,22 @@ export class Actions {
     }
   }
 
-  /** As `request`, but shows a failure as a notice; resolves to null then. */
+  /** As `request`, but shows a failure as a notice; resolves to null then. What this page cancelled has not failed. */
   async run(action, options = {}) {
+    const beganAt = performance.now();
     try {
       return await this.request(action, options);
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
-      notice(failure.message, "danger");
+      notice(failure.message, this.#cancelledAt > beganAt ? "" : "danger");
       return null;
     }
+  }
+
+  /** Ends what moves by this panel. */
+  cancelMotion(machine) {
+    this.#cancelledAt = performance.now();
+    return this.run({ cancelMotion: { machine } });
   }
 
   /** Asks for the second factor's code; resolves to whether it was confirmed. */

@@ -35,6 +35,9 @@ export function stateOf(state, machine) {
 /** Whether the machine is in alarm; after some alarms its firmware reports nothing more until it is reset. */
 export const isAlarmed = (machine) => machine?.report?.state === "Alarm" || machine?.port?.hold?.cause === "HOLD_CAUSE_ALARM";
 
+/** Whether the machine sleeps: it takes nothing until it is reset. */
+export const isAsleep = (machine) => machine?.report?.state === "Sleep";
+
 /** Who holds the port, for people; empty if nobody does. */
 export function holderOf(machine) {
   if (machine?.controlState === "CONTROL_STATE_OURS") return texts.machine.ours;

@@ -1,6 +1,6 @@
 // Short messages at the edge of the page: what a click came to, when nothing else shows it.
 
-import { texts } from "../texts/en.js";
+import { sentence, texts } from "../texts/en.js";
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 
@@ -11,7 +11,7 @@ const MOST = 3;
 export function notice(text, tone = "") {
   const parent = document.getElementById("notices");
   const close = h("button", { class: "button quiet icon-only", type: "button", aria: { label: texts.close } }, icon("close"));
-  const element = h("div", { class: "notice", data: { tone } }, h("p", {}, text), close);
+  const element = h("div", { class: "notice", data: { tone } }, h("p", {}, sentence(text)), close);
   close.addEventListener("click", () => element.remove());
   while (parent.childElementCount >= MOST) parent.firstElementChild.remove();
   parent.append(element);

@@ -19,9 +19,14 @@ export function guarded(controls, reasonElement) {
   const disable = guardedBeside(controls, reasonElement.id);
   return (reason, needsCode = false) => {
     disable(reason, needsCode);
-    setText(reasonElement.lastChild, reason || (needsCode ? texts.rights.needsCode : ""));
-    setHidden(reasonElement, !reason && !needsCode);
+    sayReason(reasonElement, reason, needsCode);
   };
+}
+
+/** Says a reason, or that a code is needed, in its line. */
+export function sayReason(reasonElement, reason, needsCode = false) {
+  setText(reasonElement.lastChild, reason || (needsCode ? texts.rights.needsCode : ""));
+  setHidden(reasonElement, !reason && !needsCode);
 }
 
 /** Disables controls while there is a reason, which the line of that id says. */

@@ -3,7 +3,7 @@
 const plural = (count, one, many) => `${count} ${Number(count) === 1 ? one : many}`;
 
 /** A reason as a sentence of its own: hosts begin theirs with a small letter, or with an address. */
-const sentence = (text) => (/^[a-z]+ /.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text);
+export const sentence = (text) => (/^[a-z]+ /.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text);
 
 export const texts = {
   product: "usbshare",
@@ -95,6 +95,26 @@ export const texts = {
     needsCode: "The first use requires a code from your authenticator app.",
   },
 
+  refusal: {
+    latched: "The port accepts no programs: re-arm first.",
+    held: {
+      NEXT_STEP_RESUME: "The machine is held: resume first.",
+      NEXT_STEP_AT_MACHINE: "The machine is held: clear that at the machine first.",
+    },
+    heldAnyhow: "The machine is held.",
+    alarm: {
+      NEXT_STEP_HOME: "The machine is in alarm: home or unlock it first.",
+      NEXT_STEP_UNLOCK: "The machine is in alarm: unlock it first.",
+      NEXT_STEP_RESET: "The machine is in alarm: reset it first.",
+    },
+    alarmAnyhow: "The machine is in alarm.",
+    onlyCommands: "The machine is in alarm: it accepts commands that begin with $, such as $X, and no G-code.",
+    asleep: "The machine sleeps: reset it first.",
+    checking: "The machine is in check mode: it checks lines and moves nothing. Send $C to end that.",
+    doing: (activity) => `Wait until this ends: ${activity}.`,
+    moving: "The machine is moving.",
+  },
+
   state: {
     absent: "Not plugged in",
     failed: "Cannot be opened",
@@ -131,6 +151,7 @@ export const texts = {
     lost: "No connection",
     refused: "Refused",
     notAsked: "Not connected",
+    notEnrolled: "This computer must be enrolled first: use an invitation.",
     announced: "as announced",
     cameras: (names) => `Cameras: ${names.join(", ")}`,
     forget: "Forget this host",
@@ -139,12 +160,13 @@ export const texts = {
     addLabel: "Address",
     addHint: "A name or an IP address, with a port if it is not 50051.",
     add: "Add",
+    isKnown: (address, name) => `${address} is ${name}, which is shown already.`,
   },
 
   enrol: {
     title: "This computer is not enrolled yet",
     another: "Use an invitation to another site",
-    how: "On the host, an administrator makes an invitation with “serial-svc pki invite”. Paste it here, or scan its QR code.",
+    how: "On the host, an administrator makes an invitation: serial-svc pki invite --name THIS-COMPUTER --role operator. Paste it here, or scan its QR code.",
     onlyHere: "Enrolling changes the computer that the panel runs on: open the panel there.",
     label: "Invitation",
     read: "Check the invitation",
@@ -201,6 +223,7 @@ export const texts = {
     latched: "Stopped: programs are refused until a person re-arms",
     alarm: "The machine is in alarm",
     held: "The machine is held",
+    asleep: "The machine sleeps",
     message: "The machine reports",
     because: (cause, who, since, reason) => `${cause}${who ? ` by ${who}` : ""}${since ? `, since ${since}` : ""}${reason ? ` (${reason})` : ""}.`,
     waiting: (size) => `${size} wait behind it.`,
@@ -261,6 +284,7 @@ export const texts = {
     state: (state, substate) => (substate == null ? state : `${state}:${substate}`),
     silent: "Reports no state",
     noReport: "no report yet",
+    opens: "the first command opens it",
     fresh: "live",
     old: (age) => `${age} old`,
   },
@@ -296,6 +320,7 @@ export const texts = {
     goToZero: "Go to zero",
     frame: "Frame a job",
     frameNeedsJob: "There is no job in the queue to frame.",
+    cannotHome: "Homing is switched off on this machine ($22=0).",
     cannotJog: "This firmware has no jog command that can be cancelled. Use the console.",
     notOpened: "The port is not open yet. Take control to find out what the machine can do.",
   },

@@ -23,6 +23,7 @@ export function newJobCard({ store, actions, key }) {
   const cancel = button(t.cancel, () => sending?.abort());
   const picture = preview();
   const result = h("div", { class: "stack" });
+  const details = h("div", {}); // below the form, which is what comes next
   const passes = h("input", { class: "input", type: "number", min: 1, max: 1000, value: 1, inputMode: "numeric" });
   const attended = check(t.attended);
   const enqueue = button(t.enqueue, () => queue(), { kind: "primary" });
@@ -30,7 +31,7 @@ export function newJobCard({ store, actions, key }) {
   const form = h("div", { class: "stack" }, h("div", { class: "pair" }, field(t.passes, passes, t.passesHint), attended), h("div", { class: "row" }, enqueue, other));
   const reason = reasonLine("new-job-reason");
   const guard = guarded([input, enqueue], reason);
-  const element = cardWith(t.title, null, reason, input, drop, bar, said, cancel, picture, result, form);
+  const element = cardWith(t.title, null, reason, input, drop, bar, said, cancel, picture, result, form, details);
   let file = null; // {name, stored, analysis}
   let waitsFor = 0; // the number under which progress comes
   let busy = false;
@@ -45,6 +46,7 @@ export function newJobCard({ store, actions, key }) {
     setHidden(cancel, !sending);
     setHidden(picture, !file?.analysis);
     setHidden(result, !file);
+    setHidden(details, !file);
     setHidden(form, !file?.analysis);
   }
 
@@ -86,7 +88,8 @@ export function newJobCard({ store, actions, key }) {
     const analysis = answer.job?.analyse ?? {};
     file = { name, stored: analysis.file ?? stored, analysis };
     setText(said, "");
-    replace(result, findings(analysis), analysisFacts(name, analysis));
+    replace(result, findings(analysis));
+    replace(details, analysisFacts(name, analysis));
     drawPreview();
   }
 

@@ -6,6 +6,7 @@ import { h, keyed, setHidden, setText } from "../dom.js";
 import { count, nameOf, people, seconds, span } from "../format.js";
 import { notice } from "../notices.js";
 import { boxSides, FEED, frameDialog } from "../machine/frame.js";
+import { whyMoving, whyNoWork } from "../refusal.js";
 import { guarded, reasonLine } from "../rights.js";
 import { jobsOf, machineKey } from "../state.js";
 import { button, card, check, empty, facts } from "../views/parts.js";
@@ -62,7 +63,8 @@ export function queueCard({ actions, key, store }) {
     rows.forEach((each, index) => {
       each.up.disabled ||= index === 0;
       each.down.disabled ||= index === rows.length - 1;
-      each.frame.disabled ||= !machine.abilities?.canJog;
+      each.frame.title = whyNoFrame(machine);
+      each.frame.disabled ||= Boolean(each.frame.title);
     });
   }
   return { element, update };
@@ -126,6 +128,10 @@ export function queueCard({ actions, key, store }) {
       rows.update({ time: failure.message });
     }
   }
+}
+
+function whyNoFrame(machine) {
+  return machine.abilities?.canJog ? whyNoWork(machine) || whyMoving(machine) : texts.motion.cannotJog;
 }
 
 function zeroOf(machine) {

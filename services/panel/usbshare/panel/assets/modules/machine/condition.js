@@ -2,11 +2,12 @@
 
 import { texts } from "../../texts/en.js";
 import { h, setAttribute, setHidden, setText } from "../dom.js";
-import { isAlarmed } from "../machine_state.js";
+import { isAlarmed, isAsleep } from "../machine_state.js";
 import { bytes, clock, nameOf, people } from "../format.js";
 import { button, note } from "../views/parts.js";
 
 const t = texts.condition;
+const ENDED_BY_WORK = new Set(["NEXT_STEP_HOME", "NEXT_STEP_UNLOCK"]);
 const ITSELF = "the machine"; // as serial-svc says who has caused it
 
 export function conditionNotes({ actions, key }) {
@@ -32,7 +33,7 @@ export function conditionNotes({ actions, key }) {
 
   function update(machine) {
     const step = machine.nextStep;
-    const isHeld = Boolean(machine.condition || machine.firmwareMessage);
+    const isHeld = Boolean(machine.condition || machine.firmwareMessage || isAsleep(machine));
     setHidden(held, !isHeld);
     setAttribute(held, "data-tone", machine.port?.latched || isAlarmed(machine) ? "danger" : "warn");
     setText(title, titleOf(machine));
@@ -45,8 +46,9 @@ export function conditionNotes({ actions, key }) {
     setText(goText, label);
     const needsControl = !machine.control?.isAllowed;
     setAttribute(go, "aria-disabled", null);
-    go.disabled = needsControl;
-    setText(reason, needsControl && label ? machine.control?.reason || texts.rights.noControl : "");
+    const isUnderWay = Boolean(machine.activity) && ENDED_BY_WORK.has(step);
+    go.disabled = needsControl || isUnderWay;
+    setText(reason, needsControl && label ? machine.control?.reason || texts.rights.noControl : isUnderWay ? texts.refusal.doing(machine.activity) : "");
     setText(what, t.whatItDoes[step] ?? "");
     setHidden(what, !t.whatItDoes[step]);
     setHidden(element, !isHeld);
@@ -72,5 +74,6 @@ function titleOf(machine) {
   if (machine.port?.latched) return t.latched;
   if (isAlarmed(machine)) return t.alarm;
   if (machine.condition) return t.held;
+  if (isAsleep(machine)) return t.asleep;
   return t.message;
 }

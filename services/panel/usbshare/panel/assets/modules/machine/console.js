@@ -3,7 +3,8 @@
 import { texts } from "../../texts/en.js";
 import { h, setHidden, setText } from "../dom.js";
 import { clock } from "../format.js";
-import { guarded, reasonLine, whyNotControl } from "../rights.js";
+import { whyNoLine, whyNotEveryLine } from "../refusal.js";
+import { guardedBeside, reasonLine, sayReason, whyNotControl } from "../rights.js";
 import { machineKey } from "../state.js";
 import { button, cardWith, check } from "../views/parts.js";
 
@@ -33,7 +34,9 @@ export function consoleCard({ actions, key, store }) {
   const quick = QUICK.map((text) => button(text, () => sendLine(text), { kind: "quiet mono", label: t.quick[text] }));
   const reports = check(t.reports);
   const reason = reasonLine("console-reason");
-  const guard = guarded([input, send, ...quick], reason);
+  const [ask, ...commands] = quick;
+  const guard = guardedBeside([input, send, ask], reason.id); // real-time commands are always taken
+  const guardCommands = guardedBeside(commands, reason.id);
   const element = cardWith(t.title, reports, box, reason, form, h("div", { class: "row" }, quick), said);
   const history = keptHistory(key);
   let place = history.length;
@@ -77,7 +80,11 @@ export function consoleCard({ actions, key, store }) {
   }
 
   function update(current, state) {
-    guard(whyNotControl(current), current.control?.needsCode);
+    const why = whyNotControl(current);
+    const needsCode = current.control?.needsCode;
+    guard(why, needsCode);
+    guardCommands(why || whyNoLine(current), needsCode);
+    sayReason(reason, why || whyNotEveryLine(current), needsCode);
     showLines(state.consoles.get(key) ?? []);
   }
 

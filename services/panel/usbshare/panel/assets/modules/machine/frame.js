@@ -48,7 +48,7 @@ function frameForm(actions, store, key, feed, sha256) {
   });
   const go = button(t.go, frame, { kind: "primary" });
   // The jog pad's is behind the dialog.
-  const stop = button(texts.motion.stop, () => actions.run({ cancelMotion: { machine: { host, portId } } }), { kind: "danger", label: texts.motion.cancel });
+  const stop = button(texts.motion.stop, () => actions.cancelMotion({ host, portId }), { kind: "danger", label: texts.motion.cancel });
   stop.disabled = true;
 
   async function look() {

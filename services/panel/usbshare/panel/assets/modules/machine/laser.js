@@ -3,7 +3,8 @@
 import { texts } from "../../texts/en.js";
 import { h, setHidden, setText } from "../dom.js";
 import { durationMs } from "../format.js";
-import { guarded, reasonLine, whyNotControl } from "../rights.js";
+import { whyMoving, whyNoWork } from "../refusal.js";
+import { guardedBeside, reasonLine, sayReason, whyNotControl } from "../rights.js";
 import { machineKey } from "../state.js";
 import { button, card, check, field } from "../views/parts.js";
 
@@ -20,7 +21,7 @@ export function laserCard({ actions, key }) {
   pulse.append(label);
   pulse.classList.remove("icon-only");
   const reason = reasonLine("laser-reason");
-  const guard = guarded([power, time, clear.input], reason);
+  const guard = guardedBeside([power, time, clear.input], reason.id);
   const said = h("p", { class: "small", role: "status" });
   const element = card(t.title, reason, h("div", { class: "pair" }, field(t.power, power), field(t.time, time)), clear, pulse, said);
   let why = "";
@@ -59,8 +60,11 @@ export function laserCard({ actions, key }) {
     setHidden(element, !abilities.canPulse);
     power.max = abilities.maxPulsePercent ?? 0;
     time.max = durationMs(abilities.maxPulseTime) ?? 0;
-    why = whyNotControl(current);
-    guard(why, current.control?.needsCode);
+    const refusal = whyNotControl(current) || whyNoWork(current);
+    why = refusal || whyMoving(current);
+    pulse.title = why;
+    guard(whyNotControl(current), current.control?.needsCode);
+    sayReason(reason, refusal, current.control?.needsCode);
     showLabel();
   }
   return { element, update, end: () => clearTimeout(ready) };

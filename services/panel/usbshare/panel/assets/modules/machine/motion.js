@@ -3,7 +3,8 @@
 import { texts } from "../../texts/en.js";
 import { h, setHidden, setText } from "../dom.js";
 import { JogLease } from "../jog_lease.js";
-import { guarded, reasonLine, whyNotControl } from "../rights.js";
+import { whyBusy, whyMoving, whyNoHoming, whyNoWork } from "../refusal.js";
+import { guardedBeside, reasonLine, sayReason, whyNotControl } from "../rights.js";
 import { jobsOf, machineKey } from "../state.js";
 import { button, cardWith, choice, field } from "../views/parts.js";
 import { FEED, frameDialog } from "./frame.js";
@@ -43,7 +44,7 @@ export function motionCard({ actions, key, socket, store }) {
   async function step({ x = 0, y = 0, z = 0 }) {
     const far = Number(size);
     const jogStep = { machine, xMm: x * far, yMm: y * far, zMm: z * far, feed: feed() };
-    await actions.run({ jogStep });
+    await actions.run({ jogStep }, { timeoutMs: LONG_MS }); // it waits for the steps before
   }
 
   async function begin({ x = 0, y = 0, z = 0 }) {
@@ -59,7 +60,7 @@ export function motionCard({ actions, key, socket, store }) {
 
   function cancel() {
     lease.end();
-    actions.run({ cancelMotion: { machine } });
+    actions.cancelMotion(machine);
   }
 
   const home = button(t.home, () => actions.run({ home: { machine } }, { timeoutMs: LONG_MS }), { name: "home" });
@@ -67,7 +68,13 @@ export function motionCard({ actions, key, socket, store }) {
   const frame = button(t.frame, () => frameDialog(actions, store, key, feed()));
   const unlock = button(t.unlock, () => actions.run({ unlock: { machine } }));
   const reason = reasonLine("motion-reason");
-  const guard = guarded([...pad.controls, ...sizes.querySelectorAll("input"), feedInput, home, unlock, goToZero, frame], reason);
+  const [guardFields, guardPad, guardHome, guardUnlock, guardMoves] = [
+    [...sizes.querySelectorAll("input"), feedInput],
+    pad.controls,
+    [home],
+    [unlock],
+    [goToZero, frame],
+  ].map((controls) => guardedBeside(controls, reason.id));
   const activity = h("p", { class: "small strong", role: "status" });
   const element = cardWith(
     t.title,
@@ -78,16 +85,15 @@ export function motionCard({ actions, key, socket, store }) {
   );
 
   function update(current, state) {
-    const why = whyNotControl(current);
-    const abilities = current.abilities ?? {};
-    if (why) lease.end(); // its release might not be seen any more
-    guard(why || whyNotJog(current), current.control?.needsCode);
+    const why = whyNotControl(current) || whyNotJog(current);
+    const needsCode = current.control?.needsCode;
+    const refusal = why || whyNoWork(current);
+    if (refusal) lease.end(); // its release might not be seen any more
+    guardFields(why, needsCode);
+    guardPad(refusal || whyBusy(current), needsCode);
+    guardAtRest(current, state, why, needsCode);
+    sayReason(reason, refusal, needsCode);
     pad.middle.disabled = !current.control?.isAllowed;
-    home.disabled ||= !abilities.canHome;
-    frame.disabled ||= !jobsOf(state, key).length;
-    frame.title = frame.disabled && !why ? t.frameNeedsJob : "";
-    unlock.disabled ||= current.report?.state !== "Alarm";
-    setHidden(unlock, unlock.disabled && current.report?.state !== "Alarm");
     setText(activity, current.activity ?? "");
     const ended = state.jogEnded;
     if (ended && ended.lease === lease.number && lease.number) {
@@ -95,6 +101,19 @@ export function motionCard({ actions, key, socket, store }) {
       if (ended.reason) setText(said, ended.reason);
     }
     if (!state.connection.isOpen) lease.end();
+  }
+
+  /** What needs a machine at rest; that it moves is said by its state, and by these buttons' titles. */
+  function guardAtRest(current, state, why, needsCode) {
+    const moving = whyMoving(current);
+    const noHome = current.abilities?.canHome ? "" : t.cannotHome;
+    guardHome((home.title = why || whyNoHoming(current) || noHome || moving), needsCode);
+    guardUnlock(why || whyNoHoming(current), needsCode);
+    setHidden(unlock, current.report?.state !== "Alarm");
+    const noJob = jobsOf(state, key).length ? "" : t.frameNeedsJob;
+    guardMoves((goToZero.title = why || whyNoWork(current) || moving), needsCode);
+    frame.title = goToZero.title || noJob;
+    if (noJob) frame.disabled = true;
   }
 
   function whyNotJog(current) {

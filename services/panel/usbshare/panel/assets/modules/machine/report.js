@@ -4,6 +4,7 @@ import { texts } from "../../texts/en.js";
 import { h, setAttribute, setHidden, setText } from "../dom.js";
 import { count, durationMs, millimetres, milliseconds } from "../format.js";
 import { isAlarmed } from "../machine_state.js";
+import { whyBusy, whyNoWork } from "../refusal.js";
 import { guardedBeside, whyNotControl } from "../rights.js";
 import { machineKey } from "../state.js";
 import { button, card, cardWith, facts } from "../views/parts.js";
@@ -45,7 +46,7 @@ export function reportCard({ actions, key, store }) {
   function showAge() {
     const machine = store.state.machines.get(key);
     if (!machine?.report) {
-      setText(age, t.noReport);
+      setText(age, machine?.port?.state === "PORT_STATE_AVAILABLE" ? t.opens : t.noReport);
       return;
     }
     const ageMs = (durationMs(machine.report.age) ?? 0) + performance.now() - machine.receivedAt;
@@ -72,7 +73,8 @@ export function reportCard({ actions, key, store }) {
       accessories: report.accessories ? accessoryNames(report.accessories) : null,
       line: report.line ? String(report.line) : null,
     });
-    guard(whyNotControl(machine), machine.control?.needsCode);
+    const isMoved = !machine.abilities || machine.abilities.canJog; // by the jog pad, beside which the reason is
+    guard(whyNotControl(machine) || !isMoved || whyNoWork(machine) || whyBusy(machine), machine.control?.needsCode);
     showAge();
   }
 

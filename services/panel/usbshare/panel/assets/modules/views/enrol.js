@@ -1,6 +1,6 @@
 // "This computer is not enrolled yet": paste or scan an invitation, look at what it says, use it.
 
-import { texts } from "../../texts/en.js";
+import { sentence, texts } from "../../texts/en.js";
 import { h, replace, setHidden, setText } from "../dom.js";
 import { clock, shortFingerprint } from "../format.js";
 import { notice } from "../notices.js";
@@ -23,7 +23,7 @@ export function enrolCard(store, actions) {
   setHidden(scanButton, !canScan());
 
   function fail(failure) {
-    setText(error, failure.message);
+    setText(error, sentence(failure.message));
     setHidden(error, false);
     input.setAttribute("aria-invalid", "true");
   }

@@ -8,15 +8,18 @@ import { icon } from "../icons.js";
 import { holderOf, stateOf } from "../machine_state.js";
 import { address } from "../router.js";
 import { keyOf } from "../state.js";
+import { addHostCard } from "./add_host.js";
 import { enrolCard } from "./enrol.js";
-import { button, card, empty, facts, field, note, pageHead, pill, setPill } from "./parts.js";
+import { button, empty, facts, note, pageHead, pill, setPill } from "./parts.js";
 
 const t = texts.hosts;
+const ASKED = new Set(["SERVICE_STATE_CONNECTING", "SERVICE_STATE_CONNECTED"]);
 
 export function hostsView({ store, actions }) {
   const problems = h("div", { class: "stack" });
   const enrol = enrolCard(store, actions);
   const preselected = h("div", {});
+  const add = addHostCard(store, actions);
   const list = h("div", { class: "cards" });
   const none = empty(t.none, h("p", {}, t.noneHow));
   const element = h(
@@ -28,7 +31,7 @@ export function hostsView({ store, actions }) {
     preselected,
     list,
     none,
-    addHost(actions),
+    add.element,
     enrol.another,
   );
 
@@ -40,6 +43,7 @@ export function hostsView({ store, actions }) {
     const hosts = [...state.hosts.values()].sort((one, other) => (one.name ?? "").localeCompare(other.name ?? ""));
     keyed(list, hosts, (host) => host.key, () => hostCard(store, actions));
     setHidden(none, hosts.length > 0 || !state.isLoaded);
+    add.update(state);
   });
   return { element, end };
 }
@@ -87,7 +91,7 @@ function hostCard(store, actions) {
     const state = store.state;
     setText(name, host.name || host.key);
     setPill(relation, ...connectionOf(host));
-    const why = host.serial?.reason || (host.relation === "SITE_RELATION_FOREIGN" ? t.foreignWhy : "");
+    const why = whyNot(host, state);
     setText(reason, people(why));
     setHidden(reason, !why);
     rows.update({
@@ -132,6 +136,13 @@ function machineRow(store) {
   return element;
 }
 
+function whyNot(host, state) {
+  if (host.serial?.reason) return host.serial.reason;
+  if (host.relation === "SITE_RELATION_FOREIGN") return t.foreignWhy;
+  const isAsked = ASKED.has(host.serial?.state);
+  return isAsked || state.gateway.identity ? "" : t.notEnrolled;
+}
+
 function connectionOf(host) {
   if (host.relation === "SITE_RELATION_FOREIGN") return [t.foreign, "warn"];
   switch (host.serial?.state) {
@@ -146,18 +157,4 @@ function connectionOf(host) {
     default:
       return [t.notAsked, ""];
   }
-}
-
-function addHost(actions) {
-  const input = h("input", { class: "input", placeholder: "laser.local", autocapitalize: "none", spellcheck: false, autocomplete: "off", required: true });
-  const submit = button(t.add, null, { type: "submit", name: "plus" });
-  const form = h("form", { class: "add-host" }, field(t.addLabel, input, t.addHint), submit);
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    submit.disabled = true;
-    const answer = await actions.run({ addHost: { address: input.value.trim() } });
-    submit.disabled = false;
-    if (answer) input.value = "";
-  });
-  return card(t.addTitle, form);
 }

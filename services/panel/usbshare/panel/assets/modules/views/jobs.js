@@ -6,6 +6,7 @@ import { historyCard } from "../jobs/history.js";
 import { newJobCard } from "../jobs/new_job.js";
 import { queueCard } from "../jobs/queue.js";
 import { jobControls, jobPreview, jobProgress } from "../jobs/running.js";
+import { conditionNotes } from "../machine/condition.js";
 import { go } from "../router.js";
 import { currentJob, hostName, machineKey, whyUnseen } from "../state.js";
 import { card, empty, machineSelect } from "./parts.js";
@@ -27,6 +28,7 @@ export function jobsView(context) {
   const drawn = jobPreview(host, portId);
   const running = card(t.now, h("div", { class: "stack tight" }, name, progress, controls), drawn);
 
+  const condition = conditionNotes(context);
   const file = newJobCard(context);
   const queue = queueCard(context);
   const history = historyCard(context, (job) => file.again(job));
@@ -37,7 +39,7 @@ export function jobsView(context) {
   history.element.classList.add("history");
   const known = h("div", { class: "stack jobs-known" }, running, queue.element, history.element);
   const body = h("div", { class: "jobs-grid" }, known, h("div", { class: "stack jobs-new" }, file.element));
-  const element = h("div", { class: "stack" }, head, none, unseen, body);
+  const element = h("div", { class: "stack" }, head, condition.element, none, unseen, body);
 
   const unwatch = store.watch((state) => {
     const machine = state.machines.get(key);
@@ -50,9 +52,11 @@ export function jobsView(context) {
     setHidden(unseen, isThere || !state.isLoaded || !why.textContent);
     setHidden(none, isThere || !state.isLoaded || Boolean(why.textContent));
     setHidden(body, !isThere);
+    setHidden(condition.element, !isThere);
     if (!isThere) return;
     const job = currentJob(state, key);
     setHidden(running, !job);
+    condition.update(job ? {} : machine); // a job that is held has buttons of its own
     if (job) {
       setText(name, job.name);
       progress.update(job);
