@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from usbshare.base.errors import ConnectionRefusedByPeerError, DeviceError
+from usbshare.bridge.commands.patience import TIMEOUT_S, Patience, patience_for
 from usbshare.client.serial.client import SerialClient, SessionStream
 from usbshare.client.serial.messages import (
     ClosedEvent,
@@ -18,6 +20,7 @@ from usbshare.client.serial.messages import (
     HeartbeatEvent,
     Message,
     OpenedEvent,
+    PortEvent,
     RemotePort,
     ResultEvent,
     SendCommand,
@@ -29,13 +32,16 @@ from usbshare.rpc.status import RpcError
 
 COMMAND_ID = 1
 HEARTBEAT_S = 0.25
-_LAST_LINE = re.compile(rb"(?m)^(ok\b.*|error:.*|ALARM:.*|Error:.*|<.*>)\r?\n")
+CLOSE_TIMEOUT_S = 2.0
+_REPLY = re.compile(rb"(?m)^(ok\b.*|error:.*|ALARM:.*|Error:.*)\r?\n")
+_REPORT = re.compile(rb"(?m)^<.*>\r?\n")
 
 
 @dataclass(slots=True)
 class Answer:
     """What came back: the device's bytes, and the times of the command in seconds."""
 
+    is_to_realtime: bool = False
     data: bytearray = field(default_factory=bytearray)
     was_written: bool = False
     queue_time_s: float = 0.0
@@ -43,8 +49,12 @@ class Answer:
 
     @property
     def is_whole(self) -> bool:
-        """Return whether a line came that ends an answer on GRBL and Marlin."""
-        return _LAST_LINE.search(self.data) is not None
+        """Return whether a line came that ends an answer on GRBL and Marlin.
+
+        Of reports that come while a line is carried out, none is the answer to it.
+        """
+        is_reported = self.is_to_realtime and _REPORT.search(self.data) is not None
+        return is_reported or _REPLY.search(self.data) is not None
 
 
 async def send_command(
@@ -54,46 +64,68 @@ async def send_command(
     priority: Priority | None,
     name: str,
     *,
-    quiet_s: float,
-    timeout_s: float,
+    quiet_s: float | None = None,
+    timeout_s: float | None = None,
+    on_wait: Callable[[Patience], None] = lambda _: None,
 ) -> Answer:
     """Send a line (no line end) and return the answer: to its last line, or to a silence.
+
+    `on_wait` is called once the port is open. Whoever gives up waiting leaves the machine as it is.
 
     Raises DeviceError when the command was not written, PortHeldError when the port is in use,
     InvalidArgumentError where the firmware would obey a byte of the line at once.
     """
     stream = await client.open_session(port_id, independent=True, name=name)
+    events, limit = _Events(stream), TIMEOUT_S if timeout_s is None else timeout_s
     try:
-        return await asyncio.wait_for(_exchange(stream, line, priority, quiet_s=quiet_s), timeout_s)
+        async with asyncio.timeout(limit) as waiting:
+            opened = await events.next()
+            if not isinstance(opened, OpenedEvent):
+                raise EOFError
+            patience = patience_for(line, opened.port.profile, quiet_s, timeout_s)
+            if patience.timeout_s is None:
+                waiting.reschedule(None)
+            on_wait(patience)
+            return await _exchange(stream, events, opened.port, line, priority, patience.quiet_s)
     except TimeoutError as error:
-        raise DeviceError(f"no answer within {timeout_s:g} s") from error
+        raise DeviceError(f"no answer within {limit:g} s") from error
     except EOFError as error:
         raise ConnectionRefusedByPeerError("the service ended the session") from error
     except RpcError as error:
         raise await client.explain(error) from error
     finally:
+        events.stop()
         stream.cancel()
 
 
 async def _exchange(
-    stream: SessionStream, line: bytes, priority: Priority | None, *, quiet_s: float
+    stream: SessionStream,
+    events: _Events,
+    port: RemotePort,
+    line: bytes,
+    priority: Priority | None,
+    quiet_s: float | None,
 ) -> Answer:
-    answer = Answer()
-    events = _Events(stream)
+    message = _message(line, priority, port)
+    is_realtime = not isinstance(message, SendCommand)
+    answer = Answer(is_to_realtime=is_realtime, was_written=is_realtime)
     try:
-        opened = await events.next()
-        if not isinstance(opened, OpenedEvent):
-            raise EOFError
-        message = _message(line, priority, opened.port)
         await stream.send(message)
-        answer.was_written = not isinstance(message, SendCommand)
-        await _collect(events, answer, quiet_s)
-        await stream.send(Goodbye())
-        while not isinstance(await events.next(), ClosedEvent):
-            pass
-    finally:
-        events.stop()
+        await _collect(events, answer, port, quiet_s)
+    except asyncio.CancelledError:
+        with suppress(Exception):  # the caller ends, whatever the session does
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await _say_goodbye(stream, events)
+        raise
+    await _say_goodbye(stream, events)
     return answer
+
+
+async def _say_goodbye(stream: SessionStream, events: _Events) -> None:
+    """End the session; one that ended without would be taken for lost, and hold the machine."""
+    await stream.send(Goodbye())
+    while not isinstance(await events.next(), ClosedEvent):
+        pass
 
 
 def _message(line: bytes, priority: Priority | None, port: RemotePort) -> Message:
@@ -104,7 +136,9 @@ def _message(line: bytes, priority: Priority | None, port: RemotePort) -> Messag
     return SendCommand(COMMAND_ID, 0, line + b"\n", port.epoch, priority)
 
 
-async def _collect(events: _Events, answer: Answer, quiet_s: float) -> None:
+async def _collect(
+    events: _Events, answer: Answer, port: RemotePort, quiet_s: float | None
+) -> None:
     """Take events until the answer is whole, or nothing comes for `quiet_s` after the last."""
     while not (answer.was_written and answer.is_whole):
         event = await events.next_within(quiet_s if answer.was_written else None)
@@ -117,8 +151,16 @@ async def _collect(events: _Events, answer: Answer, quiet_s: float) -> None:
                 answer.was_written = True
                 answer.queue_time_s = event.queue_time_s
                 answer.write_time_s = event.write_time_s
+            case PortEvent() if (why := _why_no_answer(port, event.port)) != "":
+                raise DeviceError(f"no answer will come: {why}")
             case ResultEvent():
                 raise DeviceError(f"the command was {event.outcome}: {event.message}")
+
+
+def _why_no_answer(before: RemotePort, now: RemotePort) -> str:
+    if now.state in ("absent", "failed"):
+        return f"the device was lost: {now.reason or now.state}"
+    return "the machine was stopped or reset" if now.epoch != before.epoch else ""
 
 
 class _Events:
@@ -130,7 +172,7 @@ class _Events:
     def __init__(self, stream: SessionStream) -> None:
         self._stream = stream
         self._pending: asyncio.Task[Event] | None = None
-        self._beats = 0
+        self._beats = self._heard = 0
 
     async def next(self) -> Event:
         """Return the next event."""
@@ -151,7 +193,7 @@ class _Events:
             if not self._pending.done():
                 self._beats += 1
                 with suppress(EOFError):  # the pending read is about to say why
-                    await self._stream.send(Heartbeat(self._beats, 0.0))
+                    await self._stream.send(Heartbeat(self._beats, 0.0, self._heard))
         if not self._pending.done():
             return None
         pending, self._pending = self._pending, None
@@ -167,5 +209,7 @@ class _Events:
             event, _ = await self._stream.receive()
             if isinstance(event, DataEvent):
                 self._stream.took(event.offset + len(event.data))
-            if event is not None and not isinstance(event, HeartbeatEvent):
+            if isinstance(event, HeartbeatEvent):
+                self._heard = event.id
+            elif event is not None:
                 return event
