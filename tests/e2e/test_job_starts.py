@@ -163,6 +163,34 @@ async def test_a_job_runs_in_the_modes_in_which_it_was_analysed(tmp_path: Path) 
         watch.cancel()
 
 
+async def test_a_job_that_leaves_the_travel_of_a_homed_machine_is_refused(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        homing = await enqueued(jobs, b"$22=1\n$20=1\n$H\nG10 L2 P1 X-389 Y-289 Z-1\n")
+        await finished(jobs, await start(jobs, homing))
+        job = await enqueued(jobs, b"G90\nG0 X0 Y0\nG1 X395 F9000\n")
+        before = host.received()
+        code, said = await refusal(start(jobs, job))
+        assert code is grpc.StatusCode.FAILED_PRECONDITION
+        assert re.search(r"leaves the machine's travel: X 395\.0 is 6\.0 mm beyond its end", said)
+        assert b"G0 X0" not in host.received()[len(before) :]
+        assert (await until_job(jobs, job.job_id, lambda _: True)).state == pb.JOB_STATE_QUEUED
+        await start(jobs, job, despite_errors=True)
+        await until_job(jobs, job.job_id, lambda job: "ALARM:2" in job.state_reason)
+
+
+async def test_a_job_that_may_leave_the_travel_starts_and_says_so(tmp_path: Path) -> None:
+    async with job_host(tmp_path) as host:
+        jobs = host.jobs()
+        homing = await enqueued(jobs, b"$22=1\n$H\nG10 L2 P1 X-389 Y-289 Z-1\n")
+        await finished(jobs, await start(jobs, homing))
+        job = await start(jobs, await enqueued(jobs, b"G90\nG0 X0 Y0\nG1 X395 F9000\n"))
+        assert job.state_reason.startswith(
+            "it may leave the machine's travel: X 395.0 is 6.0 mm beyond "
+        )
+        assert (await finished(jobs, job)).state_reason == ""
+
+
 async def test_no_job_begins_within_a_file_that_is_not_understood(tmp_path: Path) -> None:
     record = tmp_path / "laser.jsonl"
     async with job_host(tmp_path, ports=MARLIN.format(record=record)) as host:

@@ -19,7 +19,10 @@ def as_text(analysis: Analysis, name: str) -> str:
 
 def as_object(analysis: Analysis, name: str) -> dict[str, Any]:
     """Return what `--json` prints."""
-    return {"name": name, **analysis.as_json()}
+    found = analysis.as_json()
+    for inner in ("zero_words", "relative_axes"):  # for job-svc
+        del found[inner]
+    return {"name": name, **found}
 
 
 def _facts(analysis: Analysis, name: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from usbshare.analysis.records import Analysis, FileFacts, MachineFacts
 from usbshare.analysis.supply import Supply
 from usbshare.analysis.travel import Travel
 from usbshare.analysis.untimed_machine import UntimedMachine
+from usbshare.analysis.zero_words import ZeroWords
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.sim.modal import ORIGIN, Spindle
 from usbshare.sim.receive import LINE_CHARACTERS, clean_line
@@ -95,6 +96,8 @@ def analyse(
         findings=findings.first(),
         finding_count=findings.count,
         error_count=findings.error_count,
+        zero_words=reader.zero_words.words,
+        relative_axes=reader.zero_words.relative_axes,
     )
 
 
@@ -114,6 +117,7 @@ class _Reader:
         self._first_error = ""
         self._accepted = 0
         self.findings = Findings()
+        self.zero_words = ZeroWords()
         self.travel = Travel(machine)
         self.extent = Extent(self.travel.in_machine_coordinates())
         settings = machine.settings if machine is not None else {}
@@ -164,6 +168,7 @@ class _Reader:
             self.findings.fail(number, shown, f"error:{int(status)}")
             return
         self._accepted += 1
+        self.zero_words.take(text, incremental=self.machine.parser.modal.incremental)
         if self._laser_mode_is_off and _POWER_OF_MOVE.match(text):
             self._laser_mode_is_off = False  # once is enough
             self.findings.warn(number, _NO_LASER_MODE)

@@ -57,7 +57,8 @@ class Analysis:
     """What a file does on a machine; boxes are in work coordinates, `travel` too.
 
     Without a known work offset `travel` takes the work zero for the lower left corner of the bed.
-    `findings` are the first 100 in order of their lines, of `finding_count`.
+    `findings` are the first 100 in order of their lines, of `finding_count`. `zero_words` and
+    `relative_axes` say what of the boxes does not follow the one work zero (`zero_words.py`).
     """
 
     file: FileFacts
@@ -71,6 +72,8 @@ class Analysis:
     findings: tuple[Finding, ...]
     finding_count: int
     error_count: int
+    zero_words: tuple[str, ...] = ()
+    relative_axes: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return a value that `json` can write and `from_json` reads."""
@@ -87,6 +90,7 @@ class Analysis:
         values = {
             **found,
             **{name: _box(found[name]) for name in ("box", "burnt_box", "travel")},
+            "zero_words": tuple(found["zero_words"]),
             "file": FileFacts(bytes.fromhex(file["sha256"]), file["size_bytes"], file["lines"]),
             "findings": tuple(
                 Finding(each["line"], Severity(each["severity"]), each["code"], each["text"])

@@ -6,10 +6,13 @@ import asyncio
 
 import pytest
 
+from fakes.waiting import until
 from usbshare.analysis.dry_run import DryRun
+from usbshare.analysis.records import MachineFacts
 from usbshare.analysis.untimed_machine import UntimedMachine
 from usbshare.base.errors import WrongStateError
 from usbshare.job_svc.run import machine_settings as module
+from usbshare.job_svc.run.bed import Standing
 from usbshare.job_svc.run.machine_settings import MachineSettings
 from usbshare.line.machine_report import MachineReport
 from usbshare.sim.modal import Modal
@@ -28,7 +31,7 @@ class Asked:
         return 1
 
 
-async def test_settings_and_work_offset_are_known_after_the_reply() -> None:
+async def test_settings_work_zero_and_place_are_known_after_the_replies() -> None:
     machine, asked = MachineSettings(), Asked()
     machine.said(b"$130=1.0")  # to somebody else's question
     asking = asyncio.create_task(machine.ask(asked))
@@ -38,12 +41,19 @@ async def test_settings_and_work_offset_are_known_after_the_reply() -> None:
         machine.said(line)
     assert machine.is_asking
     machine.replied()
+    await until(lambda: asked.lines[1:] == [b"$#\n"])
+    for line in (b"[G54:1.000,1.000,0.000]\r", b"[G55:-9.000,2.000,0.000]", b"[G28:7.0,7.0,7.0]"):
+        machine.said(line)
+    for line in (b"[G92:0.500,0.000,0.000]", b"[TLO:3.000]", b"[PRB:0.000,0.000,0.000:0]"):
+        machine.said(line)
+    machine.replied()
+    await until(lambda: asked.lines[2:] == [b"$G\n"])
+    machine.said(b"[GC:G0 G55 G17 G21 G90 G94 M5 M9 T0 F0 S0]\r")
+    machine.replied()
     await asking
-    machine.reported(MachineReport("Idle", work_offset=(1.0, 2.0, 0.0)))
-    machine.reported(MachineReport("Idle"))
-    assert machine.facts is not None
-    assert machine.facts.settings == {110: 5000.0, 130: 400.0}
-    assert machine.facts.work_offset == (1.0, 2.0, 0.0)
+    machine.reported(MachineReport("Idle", work_position=(1.0, 2.0, 0.0)))
+    facts = MachineFacts({110: 5000.0, 130: 400.0}, (-8.5, 2.0, 3.0))
+    assert machine.standing == Standing(facts, "G55", (-7.5, 4.0, 3.0))
 
 
 async def test_a_machine_that_does_not_reply_gets_no_program(

@@ -173,6 +173,10 @@ class Jobs:
             started=self._now(),
         )
 
+    def remark(self, job_id: int, text: str) -> Job:
+        """Note what a person should know of a job that has just been started."""
+        return self._update(self._require(job_id, JobState.RUNNING), reason=text)
+
     def not_started(self, job_id: int) -> Job:
         """Put a job back that was given the machine, and of which nothing was sent."""
         job = self.get(job_id)

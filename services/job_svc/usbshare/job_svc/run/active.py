@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from usbshare.client.serial.line_stream import LineStream
+from usbshare.job_svc.run.bed import Standing
 from usbshare.job_svc.run.job_run import JobRun
 from usbshare.job_svc.run.spool import Spool
 from usbshare.job_svc.storage.job import Job, JobState, Progress
@@ -23,6 +24,7 @@ class Active:
     stream: LineStream
     exits: AsyncExitStack
     starter: Identity
+    standing: Standing | None = None
     goes_on: asyncio.Event = field(default_factory=asyncio.Event)
     watches: list[asyncio.Task[None]] = field(default_factory=list)
     task: asyncio.Task[None] | None = None

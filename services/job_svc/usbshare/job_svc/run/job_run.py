@@ -15,11 +15,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from usbshare.analysis.records import MachineFacts
 from usbshare.base.errors import SessionLostError, UsbshareError, WrongStateError
 from usbshare.base.watched_task import cancel_all
 from usbshare.client.serial.line_stream import LOST, LineAnswer
 from usbshare.client.serial.messages import AskedEvent, Event, Hold, RemotePort
+from usbshare.job_svc.run.bed import Standing
 from usbshare.job_svc.run.machine_settings import ANSWERS, MachineSettings
 from usbshare.job_svc.run.program import Program
 from usbshare.job_svc.run.progress import JobProgress
@@ -162,16 +162,16 @@ class JobRun:
                 "home, unlock or reset it first"
             )
 
-    async def prepare(self, stream: Stream) -> MachineFacts | None:
-        """Set the machine's modes before anything else is sent, and return its settings.
+    async def prepare(self, stream: Stream) -> Standing | None:
+        """Set the machine's modes before anything else is sent; return what it says of itself.
 
-        None: it has none.
+        None: it has no settings.
         """
         if self.port is None or self.port.profile.name not in ANSWERS:
             return None
         await self._machine.ask(stream)
         await self._machine.set_modes(stream)
-        return self._machine.facts
+        return self._machine.standing
 
     def stop(self, stream: Stream) -> None:
         """Stop the machine by the session itself; without a link its host acts."""

@@ -7,7 +7,9 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
+from usbshare.analysis.records import Analysis
 from usbshare.audit.recorder import Audit
 from usbshare.authorization.gate import Gate
 from usbshare.authorization.rights import Resource, ResourceKind, Right
@@ -27,6 +29,7 @@ from usbshare.client.serial.messages import LineOptions, RemotePort
 from usbshare.client.serial.stop_report import SeenHold
 from usbshare.job_svc.run.active import Active, Told
 from usbshare.job_svc.run.analyses import Analyses
+from usbshare.job_svc.run.bed import require_on_bed
 from usbshare.job_svc.run.job_run import End, JobRun
 from usbshare.job_svc.run.motion_end import end_motion
 from usbshare.job_svc.run.program import Program, beginning
@@ -101,14 +104,15 @@ class Runner:
             require_ready(port)
             if follows is not None:
                 require_untouched(follows, port)
-            duration_s = await require_no_errors(self._analyses, job, despite=despite_errors)
+            analysis = await require_no_errors(self._analyses, job, despite=despite_errors)
             before = await beginning(path, job.first_line)
             program = Program(path, job.passes, job.first_line, before)
             started = self._spool.jobs.start(job_id, starter.name, auto_advance=auto_advance)
             try:
                 await self._spool.require_kept(job_id)
-                active = await self._opened(started, program, starter, duration_s, port)
+                active = await self._opened(started, program, starter, analysis, port)
                 try:
+                    remark = self._compared(active, analysis, despite=despite_errors)
                     start.require_wanted()
                     self._require_as_asked(active, port)
                 except BaseException:
@@ -118,6 +122,8 @@ class Runner:
                 self._spool.jobs.not_started(job_id)
                 raise
         self._active[job.port_id] = active
+        if remark:
+            self._spool.jobs.remark(job_id, remark)
         active.runs_in(asyncio.create_task(self._serve(active), name=f"job {job_id}"))
         self._note("job started", started, starter.name, starter.address)
         return self._spool.jobs.get(job_id)
@@ -214,9 +220,10 @@ class Runner:
         job: Job,
         program: Program,
         starter: Identity,
-        duration_s: float | None,
+        analysis: Analysis | None,
         port: RemotePort,
     ) -> Active:
+        duration_s = None if analysis is None else analysis.duration_s * job.passes or None
         told = Told(self._spool, job.job_id, self._goes_on)
         run = JobRun(job, program, told, duration_s)
         name = f"job {job.job_id} of {self._short(job.submitter.name)}"
@@ -230,16 +237,25 @@ class Runner:
                 await exits.enter_async_context(stream)
                 await run.require_idle(stream)
                 require_untouched(port, run.port)
-                if (facts := await run.prepare(stream)) is not None:
+                if (standing := await run.prepare(stream)) is not None:
+                    # A work zero is a person's choice of the moment: no analysis keeps it.
+                    facts = replace(standing.facts, work_offset=None)
                     self._analyses.machine_told(job.port_id, facts)
         except BaseException as error:
             await exits.aclose()
             if isinstance(error, TimeoutError | ConnectionRefusedByPeerError):
                 raise DeviceError(f"serial-svc: {str(error) or 'no answer'}") from error
             raise
-        active = Active(job, run, stream, exits, starter)
+        active = Active(job, run, stream, exits, starter, standing)
         told.of(active)
         return active
+
+    def _compared(self, active: Active, analysis: Analysis | None, *, despite: bool) -> str:
+        """Return what is to be known of a job and its machine's travel; raises WrongStateError."""
+        is_whole = active.job.first_line <= 1
+        if despite or analysis is None or active.standing is None or not is_whole:
+            return ""
+        return require_on_bed(analysis, active.standing)
 
     async def _serve(self, active: Active) -> None:
         """See a job to its end, then let the next one start if that was asked for."""

@@ -35,8 +35,8 @@ def require_untouched(before: RemotePort, now: RemotePort | None) -> None:
         )
 
 
-async def require_no_errors(analyses: Analyses, job: Job, *, despite: bool) -> float | None:
-    """Return how many seconds a job takes, None if unknown; WrongStateError if its file has errors.
+async def require_no_errors(analyses: Analyses, job: Job, *, despite: bool) -> Analysis | None:
+    """Return what a job's file does, None if unknown; WrongStateError if it has errors.
 
     `despite`: errors do not prevent the start, and the analysis is not waited for.
     """
@@ -55,7 +55,7 @@ async def require_no_errors(analyses: Analyses, job: Job, *, despite: bool) -> f
     analysis = task.result()
     if analysis.error_count and not despite:
         raise WrongStateError(_errors(job, analysis))
-    return analysis.duration_s * job.passes or None
+    return analysis
 
 
 def _why_not(port: RemotePort) -> str:
