@@ -58,7 +58,7 @@ def test_another_computer_is_let_in_by_the_services_user(guest: Guest) -> None:
     invite = "/opt/usbshare/bin/serial-svc pki invite --name office-pc --role operator"
     command = f"runuser -u usbshare -- env USBSHARE_HOME={HOME} {invite}"
     guest.begin(command, "/tmp/invitation")
-    assert guest.wait_for("cat /tmp/invitation", r"^usbshare1\.\S+")
+    assert guest.wait_for("cat /tmp/invitation", r"(?m)^usbshare1\.\S+")
 
 
 def test_a_service_that_was_killed_comes_back(guest: Guest) -> None:

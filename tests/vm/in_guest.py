@@ -13,7 +13,8 @@ import sys
 
 from guest.machine import PORTIONS, PYTHON, Guest
 
-LOG, SITE, SOURCE, VENV = "/tmp/vm.log", "/root/site", "/root/src", "/root/venv"
+# Where another user can read it, too.
+LOG, SITE, SOURCE, VENV = "/tmp/vm.log", "/opt/site", "/opt/src", "/opt/venv"
 # In the shared folder: what was tried is known also where the machine ends first.
 RECORD = "/host/cycles.jsonl"
 LONGEST_S = 4 * 3600.0
@@ -51,7 +52,7 @@ def _install(guest: Guest) -> None:
     for part in (*PORTIONS, "bench", "tests"):
         guest.unpack(f"src/{part}", f"{SOURCE}/{part}", _LEFT_OUT)
     guest.run(f"cp /host/src/pyproject.toml {SOURCE}; python3 -m venv --without-pip {VENV}")
-    paths = guest.run("echo $PYTHONPATH").strip().replace("/host/", "/root/")
+    paths = guest.run("echo $PYTHONPATH").strip().replace("/host/", "/opt/")
     lines = "\\n".join([*paths.split(":"), f"{SOURCE}/tests"])
     guest.run(f"printf '{lines}\\n' > {VENV}/lib/{PYTHON}/site-packages/here.pth")
     for program, module in _PROGRAMS.items():

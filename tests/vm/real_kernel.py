@@ -44,6 +44,14 @@ def troubles() -> list[str]:
     return [line for line in said.splitlines() if TROUBLE.search(line)]
 
 
+def users_of_the_usbip_port() -> str:
+    """Return who listens at, or is connected to, port 3240: nobody ever."""
+    words = ["lsof", "-nP", "-i", ":3240"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stderr == "", done.stderr
+    return done.stdout
+
+
 def open_when_there(
     path: str, baudrate: int = 115200, bytesize: int = 8, parity: str = "N", stopbits: float = 1
 ) -> serial.Serial:

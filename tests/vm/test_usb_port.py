@@ -6,7 +6,6 @@ Run by `tests/vm/run`, in a virtual machine or on a machine that has the modules
 from __future__ import annotations
 
 import os
-import subprocess
 import termios
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +15,16 @@ from serial.tools import list_ports
 
 from fakes.rfc2217_controller import Controller, rfc2217_controller
 from usbshare.usbip.vhci.helper import Vhci
+from vm import other_user
 from vm.real_kernel import (
+    DEADLINE_S,
     Shared,
     ask,
     open_when_there,
     shared,
     until,
+    used_ports,
+    users_of_the_usbip_port,
 )
 
 pytestmark = [
@@ -94,11 +97,21 @@ def test_a_port_that_sets_nothing_finds_the_settings_in_force(
         assert device.baudrate == 115200
 
 
-def test_no_other_local_user_can_plug_in(tmp_path: Path) -> None:
+def test_no_other_local_user_can_plug_in_or_unplug(tmp_path: Path) -> None:
     with shared(tmp_path, "sim://grbl") as used, used.bridge() as (_, path):
-        said = subprocess.run(
-            ["ss", "-Hltn", "sport = :3240"], capture_output=True, text=True, check=True
-        )
-        assert said.stdout == ""
-        assert os.stat("/sys/devices/platform/vhci_hcd.0/attach").st_mode & 0o022 == 0
-        assert os.stat(path).st_mode & 0o007 == 0
+        assert users_of_the_usbip_port() == ""
+        for name in ("attach", "detach"):
+            done = other_user.does("sh", "-c", f"echo 0 > /sys/devices/platform/vhci_hcd.0/{name}")
+            assert "Permission denied" in done.stderr
+        assert "Permission denied" in other_user.does("cat", path).stderr
+        done = other_user.does("usbip", "attach", "-r", "127.0.0.1", "-b", "1-1")
+        assert (done.returncode, used_ports()) == (1, 1), done.stderr
+
+
+def test_another_local_user_that_has_a_certificate_cannot_plug_in_either(tmp_path: Path) -> None:
+    with shared(tmp_path, "sim://grbl") as used:
+        certificate = used.home / other_user.CERTIFICATE
+        with other_user.running_as_other(used.arguments, certificate) as bridge:
+            assert bridge.wait(DEADLINE_S) != 0
+            assert "this user may not plug in a virtual USB device" in bridge.output
+            assert used_ports() == 0

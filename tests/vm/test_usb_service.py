@@ -20,7 +20,8 @@ import pytest
 
 from fakes.processes import Process, run, running
 from usbshare.usbip.vhci.helper import Vhci
-from vm.real_kernel import DEADLINE_S, USB_HOST, until
+from vm import other_user
+from vm.real_kernel import DEADLINE_S, USB_HOST, until, users_of_the_usbip_port
 
 GADGET = Path("/dev/ttyGS0")
 HOST_DRIVER = Path("/sys/bus/usb/drivers/usbip-host")
@@ -102,8 +103,7 @@ def test_a_device_is_used_here_and_given_back(host: tuple[Path, Process, str]) -
     home, _, target = host
     with attached(home, target) as (process, port):
         passes_bytes(port)
-        said = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout
-        assert ":3240" not in said
+        assert users_of_the_usbip_port() == ""
         code, output = run(["bridge", "usb", "list", "--target", target, "--json"], home)
         (device,) = [each for each in json.loads(output) if each["id"].startswith("0525:a4a7")]
         assert (code, device["state"]) == (0, "attached")
@@ -157,3 +157,12 @@ def test_a_device_that_a_program_has_open_is_refused_with_its_name(
         assert (code, "is held by" in output) == (1, True), output
     finally:
         os.close(descriptor)
+
+
+def test_another_local_user_gets_no_device(host: tuple[Path, Process, str]) -> None:
+    _, _, target = host
+    words = ["bridge", "usb", "attach", "--target", target, "--match", "0525:a4a7"]
+    with other_user.running_as_other(words) as process:
+        assert process.wait(DEADLINE_S) != 0
+        assert "certificate" in process.output
+        assert (imported(), lent()) == ([], [])
