@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from operator import attrgetter
 
 from usbshare.base.errors import InvalidArgumentError, LimitError, NotFoundError, WrongStateError
 from usbshare.job_svc.storage.job import (
@@ -75,13 +76,8 @@ class Jobs:
 
     @property
     def all(self) -> list[Job]:
-        """Every job, by number."""
-        return [self._jobs[number] for number in sorted(self._jobs)]
-
-    @property
-    def needed_files(self) -> set[str]:
-        """SHA-256 of each file that a job needs; may be asked in any thread."""
-        return {each.file.sha256 for each in list(self._jobs.values())}
+        """Every job, by number; may be asked in any thread."""
+        return sorted(self._jobs.values(), key=attrgetter("job_id"))
 
     def get(self, job_id: int) -> Job:
         """Return a job; NotFoundError where there is none."""

@@ -21,7 +21,7 @@ class Spool:
 
     def __init__(self, store: FileStore, notes: JobNotes, now: Callable[[], datetime]) -> None:
         self.jobs = Jobs(now, self._changed)
-        self.files = Files(store, lambda: self.jobs.needed_files)
+        self.files = Files(store, self._needed_files)
         self.watches = Watches()
         self.notes = notes
 
@@ -66,6 +66,10 @@ class Spool:
         """Note that what runs does not go on, as the service ends."""
         for job in [each for each in self.jobs.all if each.state.is_active]:
             self.jobs.end(job.job_id, JobState.INTERRUPTED, reason)
+
+    def _needed_files(self) -> set[str]:
+        """Return the SHA-256 of each file that a job needs; called in any thread."""
+        return {each.file.sha256 for each in self.jobs.all}
 
     def _changed(self, change: Change, job: Job) -> None:
         if change is Change.REMOVED:
