@@ -12,7 +12,7 @@ T = TypeVar("T")
 _POLL_S = 0.002
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 30) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 60) -> None:
     """Return when the condition holds; raises TimeoutError."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110  # what is waited for has no event

@@ -35,8 +35,9 @@ from usbshare.camera_svc.picture.frame import Picture, Stamp
 from usbshare.camera_svc.picture.placeholder import placeholder
 from usbshare.camera_svc.viewers.viewer import View, Viewer
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 TOLD_WITHIN_S = 2.0
+EACH_S = 0.5
 SPARE_S = 0.3  # to draw, send and show
 PICTURE = noisy_jpeg()
 SMALL = pb.View(width_px=160, is_fixed=True)
@@ -267,10 +268,16 @@ async def test_an_8k_picture_reaches_those_who_want_it_whole_and_small(
         await served.screen(view=pb.View(width_px=640, is_fixed=True)),
     )
     huge = jpeg_of(7680, 4320)
-    camera.give(huge)
-    await asyncio.gather(whole.until_good(), small.until_good())
-    assert whole.frames[-1].data == huge
-    assert (small.frames[-1].width_px, small.frames[-1].height_px) == (640, 360)
+
+    def has_come() -> bool:
+        good = [frame for frame in small.frames if not frame.is_placeholder]
+        sizes = {(frame.width_px, frame.height_px) for frame in good}
+        return (640, 360) in sizes and any(frame.data == huge for frame in whole.frames)
+
+    async with asyncio.timeout(TIMEOUT_S):
+        while not has_come():  # a slow computer takes longer over one than a camera may be silent
+            camera.give(huge)
+            await asyncio.sleep(EACH_S)
     camera.still = PICTURE
     await until(lambda: whole.frames[-1].data == PICTURE)
     camera.unplug()
