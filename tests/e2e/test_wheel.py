@@ -57,8 +57,6 @@ def test_a_missing_extra_is_one_line_with_the_command_that_brings_it(
     program: str, extra: str, installed: Install, wheel: Path, tmp_path: Path
 ) -> None:
     commands, needed = installed(extra), PROGRAMS[program]
-    code, version = said([commands / program, "--version"], tmp_path)
-    assert (code, bool(re.fullmatch(rf"{program} \d\S+", version))) == (0, True)
     code, output = said([commands / program, "--help"], tmp_path)
     same = {"serial", "usb"}
     if needed == extra or (needed in same and extra in {*same, "camera", "discovery", "job"}):
@@ -73,6 +71,15 @@ def test_a_missing_extra_is_one_line_with_the_command_that_brings_it(
     assert output.endswith(
         f"of usbshare[{needed}] {'is' if ', ' not in output else 'are'} not installed: {install_it}"
     )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_each_program_says_its_version_without_and_with_its_extra(
+    program: str, installed: Install, tmp_path: Path
+) -> None:
+    for extra in ("", PROGRAMS[program]):
+        code, version = said([installed(extra) / program, "--version"], tmp_path)
+        assert (code, bool(re.fullmatch(rf"{program} \d\S+", version))) == (0, True)
 
 
 def test_a_stop_tries_all_the_same_where_an_extra_is_missing(

@@ -24,10 +24,16 @@ def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[^\w.-]", each)[0].lower().replace("_", "-") for each in requirements}
 
 
+@pytest.fixture(scope="module")
+def known() -> dict[str, list[str]]:
+    """Return of which distributions a module is."""
+    return {**packages_distributions(), "google.protobuf": ["protobuf"]}
+
+
 @pytest.mark.parametrize("extra", MODULES)
-def test_the_modules_are_those_of_the_projects_extra(extra: str) -> None:
-    known = dict(packages_distributions())
-    known["google.protobuf"] = ["protobuf"]
+def test_the_modules_are_those_of_the_projects_extra(
+    extra: str, known: dict[str, list[str]]
+) -> None:
     found = {(known.get(module) or [NOT_HERE[module]])[0] for module in MODULES[extra]}
     optional = PROJECT["optional-dependencies"]
     wanted = PROJECT["dependencies"] if extra == "" else optional[extra]
