@@ -36,6 +36,22 @@ async def test_the_page_shows_who_may_do_what(browser: Browser) -> None:
             await expect(page.get_by_text("tablet as viewer")).to_be_visible()
 
 
+async def test_names_and_times_are_not_broken_beside_a_long_text(browser: Browser) -> None:
+    rights = "view, stop, control with a code on every port of this host and on all cameras, " * 2
+    who = page_pb2.Identity(
+        name="foreperson", rights=rights, certificate_end_time=TIME, last_seen_time=TIME
+    )
+    async with fake_gateway(workshop()) as fake:
+        fake.answers["get_access"] = report(identities=[who])
+        async with panel_page(browser, f"{fake.url}#/access") as page:
+            rows = page.get_by_role("row").filter(has_text="foreperson")
+            await expect(rows).to_be_visible()
+            lines = "cells => cells.map(cell => cell.firstChild.getClientRects().length)"
+            cells = "tbody td:is(:nth-child(1), :nth-child(4), :nth-child(5))"
+            region = page.get_by_role("region", name="Computers of this site")
+            assert set(await region.locator(cells).evaluate_all(lines)) == {1}
+
+
 async def test_revoking_asks_for_confirmation(browser: Browser) -> None:
     async with fake_gateway(workshop()) as fake:
         fake.answers["get_access"] = report()

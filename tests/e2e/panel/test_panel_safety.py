@@ -245,6 +245,22 @@ async def test_two_pages_do_not_jog_at_once(shop: PanelHost) -> None:
             assert "another page is jogging" in (await each)["text"]
 
 
+@pytest.mark.parametrize("name", ["jogStep", "setZero"])
+async def test_nothing_waits_behind_a_jog_that_is_held(shop: PanelHost, name: str) -> None:
+    """It would move the machine once somebody else lets go."""
+    async with shop.ready_page() as page, shop.ready_page() as other:
+        await page.ask(takeControl={"machine": LASER})
+        await other.until_laser(lambda laser: laser["controlState"] == "CONTROL_STATE_OURS")
+        finger = Finger(page, way={**JOG, "feed": 60})
+        async with asyncio.timeout(60):
+            while True:  # a busy computer may let the jog end before
+                await finger.press()
+                answer = await other.ask(**{name: MOVES[name]})
+                if "another page is jogging" in answer.get("failure", {}).get("text", ""):
+                    break
+        finger.let_go()
+
+
 async def test_no_jog_while_a_job_runs(shop: PanelHost) -> None:
     async with shop.ready_page() as page:
         job = await enqueued(shop.host.jobs(), PROGRAM, port_id="laser")

@@ -68,10 +68,10 @@ def control_handlers(controls: Controls, jogs: Jogs, acting: Acting) -> Mapping[
         "release_control": handled(release),
         "answer_control_request": handled(answer),
         "cancel_motion": handled(cancel),
-        "jog_step": handled(_step),
+        "jog_step": handled(_unless_jogged(jogs, _step)),
         "home": handled(lambda control, asked: motion.home(control)),
         "unlock": handled(lambda control, asked: motion.unlock(control)),
-        "set_zero": handled(lambda control, asked: motion.set_zero(control, asked.axes)),
+        "set_zero": handled(_unless_jogged(jogs, _set_zero)),
         "go_to_zero": handled(
             lambda control, asked: motion.go_to_zero(control, asked.axes, asked.feed)
         ),
@@ -81,8 +81,22 @@ def control_handlers(controls: Controls, jogs: Jogs, acting: Acting) -> Mapping[
     }
 
 
+def _unless_jogged(jogs: Jogs, act: Act) -> Act:
+    """Return it so that it does not wait behind a jog that somebody holds."""
+
+    async def acted(control: Control, asked: Any) -> None:
+        jogs.require_none(control)
+        await act(control, asked)
+
+    return acted
+
+
 async def _step(control: Control, asked: pb.JogStep) -> None:
     await motion.step(control, asked.x_mm, asked.y_mm, asked.z_mm, asked.feed)
+
+
+async def _set_zero(control: Control, asked: pb.SetZero) -> None:
+    await motion.set_zero(control, asked.axes)
 
 
 async def _frame(control: Control, asked: pb.Frame) -> None:

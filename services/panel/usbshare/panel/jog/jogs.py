@@ -217,15 +217,19 @@ class Jogs:
         found = self._running.get(control)
         return None if found is None else found[0]
 
+    def require_none(self, control: Control) -> None:
+        """Raise WrongStateError while somebody jogs a machine."""
+        if (jog := self.of(control)) is not None and not jog.lease.is_over:
+            raise WrongStateError("another page is jogging this machine")
+
     async def jog(self, jog: Jog) -> None:
         """Begin a jog; returns once the machine has accepted its first piece.
 
         Raises UsbshareError.
         """
-        if (other := self.of(jog.control)) is not None:
-            if other.lease.is_over:
-                raise WrongStateError("the machine has not stopped yet: press again")
-            raise WrongStateError("another page is jogging this machine")
+        self.require_none(jog.control)
+        if self.of(jog.control) is not None:
+            raise WrongStateError("the machine has not stopped yet: press again")
         task = asyncio.create_task(jog.run(), name=f"jog of {jog.control.key}")
         self._running[jog.control] = (jog, task)
         task.add_done_callback(lambda done: self._over(jog, done))

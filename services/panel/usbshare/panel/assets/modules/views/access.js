@@ -144,6 +144,7 @@ function drawMine(host, why, identity, grants) {
 
 function identityRow(revoke) {
   const cells = [t.name, t.role, t.may, t.until, t.seen].map((heading) => h("td", { data: { heading } }, h("span", {})));
+  for (const time of cells.slice(-2)) time.className = "moment";
   const state = pill();
   const remove = button(t.revoke, () => revoke(element.who), { kind: "danger" });
   const element = h("tr", {}, cells, h("td", { data: { heading: "" } }, state, remove));
