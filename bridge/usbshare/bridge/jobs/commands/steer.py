@@ -8,6 +8,7 @@ import click
 
 from usbshare.bridge.commands.confirmation import code_option
 from usbshare.bridge.commands.json_option import json_option, print_object
+from usbshare.bridge.commands.notices import warn
 from usbshare.bridge.commands.options import connection_options
 from usbshare.bridge.jobs.commands.host import JOB, JobHost, job_host, urgent_job_host
 from usbshare.client.jobs.client import JobClient
@@ -156,9 +157,11 @@ def hand_over(
 
 
 def tell_started(host: JobHost, job: RemoteJob, *, as_json: bool) -> None:
-    """Print that a job runs."""
+    """Print that a job runs, and what its host remarks about it."""
     text = f"{_named(job)} runs: {host.hint(f'watch {job.id}')} shows how far it is"
     _tell(job, text, as_json=as_json)
+    if job.reason:
+        warn(f"job {job.id}: {job.reason}")
 
 
 def _named(job: RemoteJob) -> str:

@@ -107,6 +107,17 @@ def test_a_cancel_and_a_start_say_what_became_of_it(
     assert client.calls[-1] == ("start", 17, {"auto_advance": True, "despite_errors": False})
 
 
+def test_a_start_prints_what_the_host_remarks(
+    job: Callable[..., Result], client: type[FakeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(_self: FakeClient, _job_id: int, **_options: bool) -> RemoteJob:
+        return replace(RUNNING, reason="it may leave the machine's travel")
+
+    monkeypatch.setattr(client, "start", start)
+    said = job("start", "17").stderr
+    assert said.endswith("bridge: job 17: it may leave the machine's travel\n")
+
+
 def test_a_job_submitted_with_start_runs(
     job: Callable[..., Result], client: FakeClient, tmp_path: Path
 ) -> None:
