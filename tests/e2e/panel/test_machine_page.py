@@ -279,6 +279,25 @@ async def test_a_job_is_framed_along_its_box_with_the_beam_off(browser: Browser)
         assert (frame.box, frame.power_percent, frame.feed) == (BOX, 0, 1500)
 
 
+async def test_two_quick_clicks_home_once(browser: Browser) -> None:
+    async with shown(browser, workshop()) as (gateway, page):
+        gateway.answers["home"] = lambda _: None
+        await page.get_by_role("button", name="Home", exact=True).dblclick()
+        await page.get_by_role("button", name="Set the work zero of Y here").click()
+        await asked(gateway, "set_zero")
+        assert len(gateway.requests("home")) == 1
+
+
+@pytest.mark.parametrize("typed", ["-5", "0", "", "99999999"])
+async def test_a_feed_that_is_none_becomes_the_usual_one(browser: Browser, typed: str) -> None:
+    async with shown(browser, workshop()) as (gateway, page):
+        feed = page.get_by_label("Feed, mm/min")
+        await feed.fill(typed)
+        await page.get_by_role("button", name="X plus", exact=True).click()
+        assert (await asked(gateway, "jog_step")).jog_step.feed == 1500
+        await expect(feed).to_have_value("1500")
+
+
 async def test_what_a_person_cancels_is_no_failure(browser: Browser) -> None:
     async with shown(browser, workshop()) as (gateway, page):
         refused = page_pb2.Answer(

@@ -25,10 +25,12 @@ export function conditionNotes({ actions, key }) {
 
   const element = h("div", { class: "stack" }, held);
 
+  let isGoing = false;
+
   async function onGo() {
-    go.disabled = true;
+    isGoing = go.disabled = true;
     await actions.goOn(key);
-    go.disabled = false;
+    isGoing = go.disabled = false;
   }
 
   function update(machine) {
@@ -47,7 +49,7 @@ export function conditionNotes({ actions, key }) {
     const needsControl = !machine.control?.isAllowed;
     setAttribute(go, "aria-disabled", null);
     const isUnderWay = Boolean(machine.activity) && ENDED_BY_WORK.has(step);
-    go.disabled = needsControl || isUnderWay;
+    go.disabled = needsControl || isUnderWay || isGoing;
     setText(reason, needsControl && label ? machine.control?.reason || texts.rights.noControl : isUnderWay ? texts.refusal.doing(machine.activity) : "");
     setText(what, t.whatItDoes[step] ?? "");
     setHidden(what, !t.whatItDoes[step]);

@@ -24,7 +24,11 @@ export function motionCard({ actions, key, socket, store }) {
   });
   let size = "10";
   const feedInput = h("input", { class: "input", type: "number", min: 1, max: 60000, step: 10, value: FEED, inputMode: "numeric" });
-  const feed = () => Math.max(1, Number(feedInput.value) || FEED);
+  const feed = () => Number(feedInput.value) || FEED;
+  feedInput.addEventListener("change", () => {
+    const { rangeUnderflow, rangeOverflow } = feedInput.validity;
+    if (!feedInput.value || rangeUnderflow || rangeOverflow) feedInput.value = FEED;
+  });
 
   const pad = jogPad({
     isHeld: () => size === HELD,
@@ -63,7 +67,16 @@ export function motionCard({ actions, key, socket, store }) {
     actions.cancelMotion(machine);
   }
 
-  const home = button(t.home, () => actions.run({ home: { machine } }, { timeoutMs: LONG_MS }), { name: "home" });
+  const home = button(t.home, goHome, { name: "home" });
+  let isHoming = false;
+
+  async function goHome() {
+    if (isHoming) return; // once, however quickly somebody clicks
+    isHoming = true;
+    await actions.run({ home: { machine } }, { timeoutMs: LONG_MS });
+    isHoming = false;
+  }
+
   const goToZero = button(t.goToZero, () => actions.run({ goToZero: { machine, axes: "XY", feed: feed() } }, { timeoutMs: LONG_MS }));
   const frame = button(t.frame, () => frameDialog(actions, store, key, feed()));
   const unlock = button(t.unlock, () => actions.run({ unlock: { machine } }));
