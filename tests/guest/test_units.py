@@ -146,7 +146,7 @@ def test_a_unit_lends_a_device_and_has_it_back(guest: Guest) -> None:
     guest.wait_for("cat /tmp/attach.log", f"attached {GADGET}")
     guest.wait_for(IMPORTED, r"^/sys/\S+/ttyACM\d+\n$")
     guest.begin(f"{bridge} usb detach --all", "/tmp/detach.log")
-    guest.wait_for(f"{IMPORTED}; echo; {OWN}", r"^\s*/sys/\S+/ttyACM\d+\n$")
+    guest.wait_for(f"{IMPORTED}; echo; {OWN}", r"^\s*/sys/\S+/dummy_hcd\S+/ttyACM\d+\n$")
 
 
 def test_a_unit_sees_a_disk_that_is_mounted_below_home(guest: Guest) -> None:
