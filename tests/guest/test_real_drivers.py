@@ -53,8 +53,9 @@ def service(guest: Guest) -> Iterator[Guest]:
 
 def ports(guest: Guest) -> dict[str, str]:
     """Return the state of each port by the USB ids of its device."""
-    listed = guest.run(f"{LIST} 2>/dev/null")
-    return {port["usb"]: port["state"] for port in json.loads(listed)}
+    guest.begin(f"sh -c '{LIST} 2>/dev/null; echo; echo ended'", "/tmp/list")
+    listed = guest.wait_for("cat /tmp/list", r"(?s)^(.*)\nended$")[1]
+    return {port["usb"]: port["state"] for port in json.loads(listed.strip() or "[]")}
 
 
 def test_a_cdc_acm_port_is_as_fast_as_with_a_plain_writer(guest: Guest) -> None:
