@@ -29,7 +29,7 @@ from bench.stage import REPOSITORY, Actor, Stage, free_port
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
 from fakes.cdc_acm import attach
-from fakes.panel import HOST, LASER, Page
+from fakes.panel import HOST, LASER, page_at
 
 MOST_FILES = 10
 TIMEOUT_S = 60.0
@@ -234,13 +234,10 @@ def _panel_stop(scene: Scene) -> None:
 
 
 async def _click_on_stop(scene: Scene, origin: str) -> None:
-    async with aiohttp.ClientSession() as http:
-        given = {"Origin": origin}
-        async with http.ws_connect(f"{origin}/socket", headers=given, max_msg_size=0) as socket:
-            page = Page(socket)
-            await page.until_laser(lambda laser: laser["stop"].get("isAllowed"))
-            scene.begin()
-            await page.ask(stop={"machine": LASER, "action": "STOP_ACTION_EMERGENCY_STOP"})
+    async with aiohttp.ClientSession() as http, page_at(http, origin) as page:
+        await page.until_laser(lambda laser: laser["stop"].get("isAllowed"))
+        scene.begin()
+        await page.ask(stop={"machine": LASER, "action": "STOP_ACTION_EMERGENCY_STOP"})
 
 
 def _usb_byte(scene: Scene) -> None:

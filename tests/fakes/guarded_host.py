@@ -230,7 +230,7 @@ async def _serve_usb(host: GuardedHost, stack: AsyncExitStack) -> None:
     stack.callback(host.usb.close)
     notes = LoanNotes(host.site.folder / "usb-loans", usb.places.proc)
     lending = Lending(usb.places, host.usb, notes, None, lambda: guard.rulebook.policy)
-    stack.callback(lending.close)
+    stack.push_async_callback(lending.close)
     await lending.look()
     guard.offers(ResourceKind.DEVICE, lambda: [each.id for each in lending.devices])
     servicer = UsbServicer(lending, guard.gate, guard.audit, USB_LINK_TIMEOUT_S, host.usb_totals)

@@ -30,6 +30,7 @@ from usbshare.camera_svc.capture.device_list import CameraFound
 from usbshare.camera_svc.capture.registry import OfferedCamera, Registry
 from usbshare.camera_svc.picture import h264
 from usbshare.camera_svc.service import make_encoding
+from usbshare.camera_svc.viewers import snapshot
 from usbshare.rpc import first_message
 from usbshare.rpc.channel import Target, open_channel, parse_target
 from usbshare.rpc.server import add_standard_services, bind, make_server
@@ -474,6 +475,33 @@ async def test_there_is_no_snapshot_of_a_lost_camera(served: Served, in_a_hurry:
     assert code is grpc.StatusCode.UNAVAILABLE
     assert text == "camera 'bed': motion (process 17) has it open"
     assert not served.offered.watchers
+
+
+async def test_a_snapshot_waits_for_the_first_picture_of_a_camera_that_opens_slowly(
+    served: Served, in_a_hurry: None
+) -> None:
+    served.camera.hang()
+    asking = asyncio.ensure_future(
+        served.stub.Snapshot(pb.SnapshotRequest(max_age=Duration(seconds=60)), timeout=TIMEOUT_S)
+    )
+    await until(lambda: served.offered.camera.state is camera_module.CameraState.LOST)
+    await until(lambda: served.registry.get("bed").camera.reason != "")
+    assert not asking.done()
+    served.camera.go_on()
+    frame = (await asking).frame
+    assert not frame.is_placeholder
+    assert decoded(frame.data).shape == (240, 320, 3)
+
+
+async def test_a_camera_that_never_delivers_a_picture_has_no_snapshot(
+    served: Served, in_a_hurry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "TIMEOUT_S", 1.0)
+    served.camera.hang()
+    code, text = await failure(served.stub.Snapshot(pb.SnapshotRequest(), timeout=TIMEOUT_S))
+    served.camera.go_on()
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert "delivered no picture" in text
 
 
 # Controls

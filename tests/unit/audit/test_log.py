@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -384,7 +385,10 @@ def test_a_log_of_nothing_notes_nothing() -> None:
 
 
 def total_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*.jsonl"))
+    """Return the size of a log; a file that is renamed meanwhile makes it look again."""
+    while True:
+        with suppress(FileNotFoundError):
+            return sum(path.stat().st_size for path in folder.glob("*.jsonl"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
@@ -403,13 +407,15 @@ with AuditLog(Path({str(tmp_path)!r}), {NAME!r}, max_bytes=20_000, keep=1000) as
         size_before = total_bytes(tmp_path)
         writer = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
         assert writer.stdout is not None
-        while total_bytes(tmp_path) <= size_before:
-            writer.stdout.readline()
-        for _ in range(run % 7):
-            writer.stdout.readline()
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.stdout.close()
-        writer.wait()
+        try:
+            while total_bytes(tmp_path) <= size_before:
+                writer.stdout.readline()
+            for _ in range(run % 7):
+                writer.stdout.readline()
+        finally:
+            os.kill(writer.pid, signal.SIGKILL)
+            writer.stdout.close()
+            writer.wait()
         verdict = verdict_on(tmp_path)
         assert not verdict.faults
         assert len(verdict.remarks) <= 1

@@ -29,7 +29,7 @@ from usbshare.rpc.tls import ClientBundle
 from usbshare.trust import authority_rollover, certificates, identities, site_renewal, successors
 from usbshare.trust.authorities import load_authorities
 from usbshare.trust.signing_requests import new_request
-from usbshare.trust.site import Site, ensure_site
+from usbshare.trust.site import Site, ensure_job_identity, ensure_site
 
 NOW = datetime.now(UTC)
 HOST = HostNames(("localhost",), ("127.0.0.1", "::1"))
@@ -68,6 +68,10 @@ async def kept(site: Site, calendar: Calendar) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+def begins(path: Path) -> datetime:
+    return x509.load_pem_x509_certificates(path.read_bytes())[0].not_valid_before_utc
+
+
 def ends(path: Path) -> datetime:
     return x509.load_pem_x509_certificates(path.read_bytes())[0].not_valid_after_utc
 
@@ -83,6 +87,24 @@ async def test_certificates_due_while_the_service_runs_are_renewed(
     async with kept(site, calendar):
         calendar.ahead = timedelta(days=70)
         await until(all_end_after(site, calendar.now() + timedelta(days=89)))
+
+
+async def test_what_was_renewed_while_the_clock_was_ahead_is_made_anew_once_it_is_right(
+    site: Site, calendar: Calendar
+) -> None:
+    ensure_job_identity(site)
+    paths = (site.server_certificate, site.client_bundle, site.host_bundle, site.job_bundle)
+    async with kept(site, calendar):
+        calendar.ahead = timedelta(days=365)
+        await until(all_end_after(site, calendar.now() + timedelta(days=89)))
+        calendar.ahead = timedelta(0)
+        await until(lambda: all(begins(path) < calendar.now() < ends(path) for path in paths))
+
+
+def test_a_clock_that_is_before_the_site_makes_nothing_anew(site: Site) -> None:
+    before = site.server_certificate.read_bytes(), site.client_bundle.read_bytes()
+    ensure_site(site.folder, HOST, NOW - timedelta(days=400))
+    assert (site.server_certificate.read_bytes(), site.client_bundle.read_bytes()) == before
 
 
 async def test_a_change_of_authority_is_followed_at_once(site: Site, calendar: Calendar) -> None:

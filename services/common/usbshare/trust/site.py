@@ -218,7 +218,7 @@ def _is_current(
     names: HostNames,
     now: datetime,
 ) -> bool:
-    if certificate is None or lifetime.is_due(certificate, now):
+    if certificate is None or not _is_fresh(certificate, authority, now):
         return False
     if not certificates.is_pair(certificate, key):
         return False
@@ -227,6 +227,14 @@ def _is_current(
     dns, addresses = certificates.subject_names(certificate)
     # A name that went away stays until renewal: a VPN that is down today is up again tomorrow.
     return dns.issuperset(names.dns) and addresses.issuperset(names.addresses)
+
+
+def _is_fresh(certificate: x509.Certificate, authority: Authority, now: datetime) -> bool:
+    """Return whether a certificate can be kept: not one of a future that a wrong clock saw."""
+    age = lifetime.age(certificate, now)
+    if age is lifetime.Age.NOT_YET_VALID:
+        return now < authority.certificate.not_valid_before_utc  # no other would be valid either
+    return age is lifetime.Age.FRESH
 
 
 def _load_server_key(path: Path) -> Key | None:
@@ -267,9 +275,8 @@ def _is_revoked(site: Site, uri: str) -> bool:
 def _is_current_bundle(
     bundle: certificates.Bundle, authorities: Authorities, now: datetime
 ) -> bool:
-    if lifetime.is_due(bundle.certificate, now) or set(bundle.authorities) != set(
-        authorities.trusted
-    ):
+    is_fresh = _is_fresh(bundle.certificate, authorities.clients, now)
+    if not is_fresh or set(bundle.authorities) != set(authorities.trusted):
         return False
     return certificates.is_issued_by(bundle.certificate, authorities.clients.certificate)
 

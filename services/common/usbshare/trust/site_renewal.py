@@ -182,11 +182,12 @@ class _Keeper:
         self._told_late_at: float | None = None
         self._trouble = ""
         self._due_at: datetime | None = None
+        self._looked_at: datetime | None = None
 
     def look(self) -> None:
         """Look whether anything is to be done, and do it; blocks."""
         stamps, now = _stamps(self.site), self._now()
-        is_due = self._due_at is None or now >= self._due_at
+        is_due = self._is_due(now)
         if stamps == self._stamps and self._clock() < self._next_at and not is_due:
             return
         self._stamps, self._next_at = stamps, self._clock() + _interval_s()
@@ -199,6 +200,12 @@ class _Keeper:
             self._due_at = now + timedelta(seconds=INTERVAL_S)
             self._tell(str(error))
         self._remind_of_late(now)
+
+    def _is_due(self, now: datetime) -> bool:
+        """Return whether a certificate is, or the clock was set back since the last look."""
+        looked_at, self._looked_at = self._looked_at, now
+        was_set_back = looked_at is not None and now < looked_at
+        return was_set_back or self._due_at is None or now >= self._due_at
 
     def _remind_of_late(self, now: datetime) -> None:
         """Warn once a day of those that should have been renewed long ago: soon they end."""

@@ -111,6 +111,11 @@ class Camera:
         """How many frames a second it delivers."""
         return self.modes[0].fps if self.modes and self.modes[0].fps else 30.0
 
+    @property
+    def is_capturing(self) -> bool:
+        """Whether it is being opened or read, and so may deliver a picture yet."""
+        return self._capture is not None
+
     # Viewers.
 
     def join(self, viewer: Viewer) -> None:
