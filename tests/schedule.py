@@ -1,16 +1,18 @@
 """`-n WORKERS --dist loadfile`: a file goes to one worker, so that its tests share what they start.
 
 The tests of a file that says `pytest.mark.apart` share nothing, and wait long: each goes to a
-worker that is free. Files that start browsers are spread among the others: as many browsers as
-workers would starve one another. Unit tests compute, all others wait: they are mixed, so that the
-CPU has work at any time, and the last that run are short. A test that kills its worker has failed,
-and the worker's other tests go to others.
+worker that is free. Unit tests compute, all others wait: they are mixed, so that the CPU has work
+at any time, and the last that run are short. Neighbours in a folder are alike: those that sleep
+would sleep at once, and as many browsers as workers would starve one another. So each kind is
+shuffled, the same way in each run. A test that kills its worker has failed, and the worker's other
+tests go to others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +20,49 @@ import pytest
 
 MARK = "pytest.mark.apart"
 BROWSERS, WAITING, COMPUTING = range(3)
-# The part of the run over which the files of a kind begin.
-SPREAD = {BROWSERS: 0.6, WAITING: 0.6, COMPUTING: 1.0}
+# The part of the run over which the tests of a kind begin.
+SPREAD = {BROWSERS: 0.7, WAITING: 0.7, COMPUTING: 1.0}
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
-        files = spread(list(dict.fromkeys(item.path for item in items)))
-        places = {file: place for place, file in enumerate(files)}
-        items.sort(key=lambda item: places[item.path])
+        units = {item: unit_of(config.rootpath, item.nodeid) for item in items}
+        ordered = spread(list(dict.fromkeys(units.values())))
+        places = {unit: place for place, unit in enumerate(ordered)}
+        items.sort(key=lambda item: places[units[item]])
 
 
-def spread(files: Sequence[Path]) -> list[Path]:
-    """Return files mixed: those of a kind keep their order, evenly over its part of the run."""
-    kinds: dict[int, list[Path]] = {kind: [] for kind in SPREAD}
-    for file in files:
-        kinds[kind_of(file)].append(file)
+def unit_of(root: Path, test: str) -> str:
+    """Return what goes to one worker: a file, or a test of a file whose tests are apart."""
+    file = test.partition("::")[0]
+    return test if _is_apart(root / file) else file
+
+
+def spread(units: Sequence[str]) -> list[str]:
+    """Return files and tests mixed: each kind shuffled, evenly over its part of the run."""
+    kinds: dict[int, list[str]] = {kind: [] for kind in SPREAD}
+    for unit in sorted(units, key=lambda unit: sha256(unit.encode()).digest()):
+        kinds[kind_of(unit)].append(unit)
     placed = {
-        file: (number + 0.5) / len(same) * SPREAD[kind]
+        unit: (number + 0.5) / len(same) * SPREAD[kind]
         for kind, same in kinds.items()
-        for number, file in enumerate(same)
+        for number, unit in enumerate(same)
     }
     return sorted(placed, key=placed.__getitem__)
 
 
-def kind_of(file: Path) -> int:
-    """Return what the tests of a file are."""
-    if "unit" in file.parts:
+def kind_of(unit: str) -> int:
+    """Return of which kind the tests of a unit are."""
+    folders = unit.partition("::")[0].split("/")[:-1]
+    if "unit" in folders:
         return COMPUTING
-    return BROWSERS if file.parts[-3:-1] == ("e2e", "panel") else WAITING
+    return BROWSERS if folders[-2:] == ["e2e", "panel"] else WAITING
+
+
+@cache
+def _is_apart(file: Path) -> bool:
+    return MARK in file.read_text(encoding="utf-8")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -56,14 +71,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    @cache
-    def is_apart(file: str) -> bool:
-        return MARK in (config.rootpath / file).read_text(encoding="utf-8")
-
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # it has no types
         def _split_scope(self, nodeid: str) -> str:
-            file = str(super()._split_scope(nodeid))
-            return nodeid if is_apart(file) else file
+            return unit_of(config.rootpath, nodeid)
 
         def remove_node(self, node: Any) -> str | None:
             """Take a worker's tests back; return the one that killed it, which is not run again."""

@@ -18,30 +18,39 @@ KILLER = "def test_before(): pass\ndef test_killer(): __import__('os')._exit(1)\
 DEADLINE_S = 120.0
 
 
-def paths(*names: str) -> list[Path]:
-    return [Path("tests", name) for name in names]
+def names(pattern: str, count: int) -> list[str]:
+    return [f"tests/{pattern.format(number)}" for number in range(count)]
 
 
 def test_files_with_browsers_are_spread_among_those_that_wait() -> None:
-    browsers = paths(*(f"e2e/panel/test_{n}.py" for n in range(3)))
-    waiting = paths(*(f"e2e/test_{n}.py" for n in range(11)), "integration/test_a.py")
+    browsers, waiting = names("e2e/panel/test_{}.py", 3), names("e2e/test_{}.py", 12)
     ordered = schedule.spread([*browsers, *waiting])
+    assert sorted(ordered) == sorted([*browsers, *waiting])
     assert [place for place, file in enumerate(ordered) if file in browsers] == [2, 7, 12]
-    assert [file for file in ordered if file in waiting] == waiting
 
 
 def test_unit_tests_run_beside_those_that_wait_and_after_them() -> None:
-    waiting = paths(*(f"e2e/test_{n}.py" for n in range(6)))
-    computing = paths(*(f"unit/panel/test_{n}.py" for n in range(10)))
+    waiting, computing = names("e2e/test_{}.py", 7), names("unit/panel/test_{}.py", 10)
     ordered = schedule.spread([*waiting, *computing])
-    assert [file for file in ordered if file in computing] == computing
-    assert ordered[:4] == [waiting[0], computing[0], waiting[1], computing[1]]
-    assert ordered[-4:] == computing[-4:]
+    assert sorted(ordered) == sorted([*waiting, *computing])
+    assert [file in waiting for file in ordered[:14]].count(True) == 7
+    assert {file in waiting for file in ordered[:4]} == {True, False}
+    assert set(ordered[-3:]) <= set(computing)
 
 
-def test_files_of_one_kind_keep_their_order() -> None:
-    files = paths("e2e/test_b.py", "integration/test_a.py", "fuzz/test_c.py")
-    assert schedule.spread(files) == files
+def test_neighbours_are_parted_in_the_same_way_each_time() -> None:
+    sleepers, others = names("e2e/test_sleep.py::test_{}", 8), names("e2e/test_{}.py", 32)
+    ordered = schedule.spread([*others, *sleepers])
+    assert ordered == schedule.spread([*sleepers, *others])
+    places = [ordered.index(each) for each in sleepers]
+    assert max(places) - min(places) > 2 * len(sleepers)
+
+
+def test_what_is_apart_is_a_unit_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "test_a.py").write_text("pytestmark = pytest.mark.apart\n")
+    (tmp_path / "test_b.py").write_text("pass\n")
+    assert schedule.unit_of(tmp_path, "test_a.py::test_x[1::2]") == "test_a.py::test_x[1::2]"
+    assert schedule.unit_of(tmp_path, "test_b.py::test_x") == "test_b.py"
 
 
 @pytest.mark.parametrize("has_others", [True, False])
