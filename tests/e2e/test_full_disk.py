@@ -32,7 +32,7 @@ from usbshare.serial.v1 import serial_pb2 as serial
 # job-svc leaves 64 MB to others.
 DISK_BYTES = 80_000_000
 LONG = b"G90 G21\nM4 S300\n" + b"".join(
-    b"G1 X%d Y%d F600 S%d\n" % (each % 2 * 100, each % 90, 100 + each % 400) for each in range(2000)
+    b"G1 X%d Y%d F600 S%d\n" % (each % 2 * 5, each % 5, 100 + each % 400) for each in range(2000)
 )
 OTHER = b"G21\nG90\nG1 X3 Y1 F3000 S100\nM5\n"
 
