@@ -146,7 +146,7 @@ async def test_a_device_that_refuses_a_request_is_not_lost(
     await until(lambda: far.take() == b"still there")
     assert not listener.lost
     usb.refused = set()
-    await until(lambda: device.lines != ModemLines())  # a look meanwhile may have found none
+    await until(lambda: device.lines() != ModemLines())  # a look meanwhile may have found none
     await device.set_lines(dtr=False)
     await device.close()
 
