@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from usbshare.base.file_lock import is_locked
+
 _MOST_DIGITS = 20
 
 
@@ -30,7 +32,7 @@ class _Running:
     def is_alive(self) -> bool:
         if self.child is not None:
             return self.child.poll() is None
-        return _is_locked(self.lock)
+        return is_locked(self.lock)
 
     def end(self) -> None:
         self._signal(signal.SIGTERM)
@@ -70,24 +72,10 @@ class PosixLauncher:
 
     def find(self, lock: Path) -> _Running | None:
         """Return the process that holds a lock, None if none does."""
-        if not _is_locked(lock):
+        if not is_locked(lock):
             return None
         try:
             number = int(lock.read_bytes()[:_MOST_DIGITS])
         except (OSError, ValueError):
             return None
         return _Running(number, lock) if number > 1 else None
-
-
-def _is_locked(lock: Path) -> bool:
-    try:
-        looked = os.open(lock, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(looked, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(looked)
-    return False

@@ -73,8 +73,11 @@ export function motionCard({ actions, key, socket, store }) {
   async function goHome() {
     if (isHoming) return; // once, however quickly somebody clicks
     isHoming = true;
-    await actions.run({ home: { machine } }, { timeoutMs: LONG_MS });
-    isHoming = false;
+    try {
+      await actions.run({ home: { machine } }, { timeoutMs: LONG_MS });
+    } finally {
+      isHoming = false;
+    }
   }
 
   const goToZero = button(t.goToZero, () => actions.run({ goToZero: { machine, axes: "XY", feed: feed() } }, { timeoutMs: LONG_MS }));
