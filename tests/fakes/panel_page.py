@@ -1,7 +1,10 @@
 """The panel's page in a real Chromium: as a mouse, a finger and a keyboard use it.
 
 Loading the page's many files costs most of what a test of it costs, so pages share what the browser
-keeps of them. Each has a tab of its own, and begins without anything that another one has stored.
+keeps of them. A tab costs as much as a test: it shows one page after the other. A page begins
+without anything that another one has stored, and has a tab of its own where something stays in it:
+a script that runs before the page's own, or a session with the browser's developer tools. A test
+releases the keys that it presses.
 """
 
 from __future__ import annotations
@@ -13,8 +16,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary, WeakSet
 
-from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    CDPSession,
+    ConsoleMessage,
+    Error,
+    Page,
+    async_playwright,
+)
 
 from fakes.chromium import EXECUTABLE, FLAGS
 from fakes.waiting import until
@@ -31,6 +43,8 @@ if (location.protocol.startsWith("http") && !sessionStorage.getItem("has begun")
   sessionStorage.setItem("has begun", "yes");
 }
 """
+_spare_tabs: WeakKeyDictionary[BrowserContext, list[Page]] = WeakKeyDictionary()
+_marked: WeakSet[Page] = WeakSet()  # not to be used by another test
 
 
 @asynccontextmanager
@@ -85,23 +99,52 @@ async def panel_page(
 ) -> AsyncIterator[Page]:
     """Show the panel; `before` runs before its own scripts. An error of a script fails the test."""
     context = context or browser.contexts[_WITH_TOUCH if size[0] < 600 else _WITHOUT_TOUCH]
-    page = await context.new_page()
-    await page.set_viewport_size({"width": size[0], "height": size[1]})
-    await page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-    await page.add_init_script(_FORGET)
-    page.set_default_timeout(DEADLINE_MS)
     errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: _note_violation(errors, message.text))
-    if before:
-        await page.add_init_script(before)
-    try:
+    async with _tab(context, errors, before) as page:
+        await page.set_viewport_size({"width": size[0], "height": size[1]})
+        await page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        page.set_default_timeout(DEADLINE_MS)
         await page.goto(url)
         yield page
-    finally:
-        await page.close()
-        await context.clear_permissions()
     assert errors == [], errors
+
+
+@asynccontextmanager
+async def _tab(context: BrowserContext, errors: list[str], before: str) -> AsyncIterator[Page]:
+    """Lend an empty tab; notes what fails in it."""
+    spare = _spare_tabs.setdefault(context, [])
+    page = None if before or not spare else spare.pop()
+    if page is None:
+        page = await context.new_page()
+        await page.add_init_script(_FORGET)
+        if before:
+            await page.add_init_script(before)
+            _marked.add(page)
+
+    def note_error(error: Error) -> None:
+        errors.append(str(error))
+
+    def note_violation(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            errors.append(message.text)
+
+    page.on("pageerror", note_error)
+    page.on("console", note_violation)
+    try:
+        yield page
+        if page not in _marked:
+            with suppress(Error):  # it is closed, or shows that there is nothing at its address
+                await page.mouse.up()
+                await page.evaluate("localStorage.clear(); sessionStorage.clear()")
+                await page.goto("about:blank")
+                spare.append(page)
+    finally:
+        if page in spare:
+            page.remove_listener("pageerror", note_error)
+            page.remove_listener("console", note_violation)
+        else:
+            await page.close()
+        await context.clear_permissions()
 
 
 @asynccontextmanager
@@ -113,11 +156,6 @@ async def page_with_worker(browser: Browser, url: str) -> AsyncIterator[Page]:
             yield page
     finally:
         await context.close()
-
-
-def _note_violation(errors: list[str], text: str) -> None:
-    if "Content Security Policy" in text:
-        errors.append(text)
 
 
 @dataclass
@@ -146,12 +184,13 @@ class Finger:
 
 async def finger(page: Page) -> Finger:
     """Return a finger on this page."""
-    return Finger(await context_of(page).new_cdp_session(page))
+    return Finger(await developer_tools(page))
 
 
-def context_of(page: Page) -> BrowserContext:
-    """Return the context of a page."""
-    return page.context
+async def developer_tools(page: Page) -> CDPSession:
+    """Return a session with the browser's developer tools for a page."""
+    _marked.add(page)
+    return await page.context.new_cdp_session(page)
 
 
 async def middle(page: Page, selector: str) -> tuple[float, float]:

@@ -228,6 +228,7 @@ async def test_a_key_whose_button_loses_the_focus_is_released(browser: Browser) 
         await moves(gateway)
         await page.locator("#hold").focus()
         await rests(gateway)
+        await page.keyboard.up("Enter")
 
 
 async def test_a_step_is_one_request_for_each_press(browser: Browser) -> None:

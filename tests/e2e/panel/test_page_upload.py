@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, expect
 
 from fakes.footprint import footprint, settled_footprint
 from fakes.panel import HOST, PanelHost, panel_host
-from fakes.panel_page import context_of, middle, panel_page
+from fakes.panel_page import developer_tools, middle, panel_page
 from usbshare.base.threads import in_thread
 
 SIZE = 2 * 1024**3
@@ -41,7 +41,7 @@ async def drop_large(page: Page, home: Path) -> None:
     file = home / "large.nc"
     with file.open("wb") as made:
         made.truncate(SIZE)
-    session = await context_of(page).new_cdp_session(page)
+    session = await developer_tools(page)
     x, y = await middle(page, ".drop")
     data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
@@ -50,7 +50,7 @@ async def drop_large(page: Page, home: Path) -> None:
 
 async def heap_bytes(page: Page) -> int:
     """Return what the page's scripts hold."""
-    session = await context_of(page).new_cdp_session(page)
+    session = await developer_tools(page)
     return int((await session.send("Runtime.getHeapUsage"))["usedSize"])
 
 

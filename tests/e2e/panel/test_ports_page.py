@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from fakes.panel_gateway import fake_gateway
-from fakes.panel_page import context_of, panel_page
+from fakes.panel_page import panel_page
 from fakes.panel_snapshots import KEY, MILL, TIME, machine, workshop
 from fakes.waiting import until
 from usbshare.page.v1 import page_pb2
@@ -49,7 +49,7 @@ async def test_a_port_is_started_as_it_was_asked_for(browser: Browser) -> None:
 async def test_the_address_of_a_port_is_copied_and_explained(browser: Browser) -> None:
     snapshot = workshop(local_ports=[port()])
     async with fake_gateway(snapshot) as fake, panel_page(browser, f"{fake.url}#/ports") as page:
-        await context_of(page).grant_permissions(["clipboard-read", "clipboard-write"])
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         await page.get_by_role("button", name="Copy the name or address of the port").click()
         assert await page.evaluate("navigator.clipboard.readText()") == PLACE
         await page.get_by_text("Where to enter it").click()
