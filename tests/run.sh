@@ -7,7 +7,9 @@ python=$1 workers=$2
 fast="not slow and not hardware and not vm"
 status=0
 rm -f .pytest_cache/v/cache/lastfailed
-# On a fresh clone one process compiles what otherwise each worker compiles.
+# On a fresh clone one process makes what otherwise each worker makes: bytecode, and hypothesis' table
+# of characters.
+[ -d .hypothesis/unicode_data ] || "$python" -c "from hypothesis.strategies import text; text().validate()"
 [ -d .pytest_cache/bytecode ] || "$python" -m pytest --quiet --collect-only >/dev/null || exit
 "$python" -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder -m "$fast and not quiet" || status=$?
 if [ "$status" = 1 ]; then

@@ -22,6 +22,7 @@ from usbshare.rpc.channel import Target
 from usbshare.rpc.tls import ClientBundle
 
 STILL_HELD = 8  # renewals after a stop
+STALE_REPORTS = 2  # at most so many answers to the panel are on their way to an onlooker
 # On a machine that is busy with other tests too; bench/panel measures the 0.15 s that are promised.
 CANCEL_S = 1.0
 # 100 ms of motion at this feed, which is what may be left where nobody can cancel it. The panel
@@ -211,7 +212,8 @@ async def test_when_the_panel_dies_at_most_a_piece_of_motion_is_left(
             await finger.keep(lambda: place_of(page.laser, "machinePosition")[0] > 20)
             shop.panel.process.send_signal(number)
             died = finger.let_go()
-            _, at_death = await onlooker.look()
+            for _ in range(STALE_REPORTS + 1):
+                _, at_death = await onlooker.look()
             assert await onlooker.at_rest() - at_death <= MOST_MM
             sent = [at for at, data in shop.host.receptions() if b"$J=" in data]
             assert len([at for at in sent if at > died]) <= 1, (died, sent[-4:])
