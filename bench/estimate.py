@@ -22,7 +22,7 @@ from usbshare.line.settings import LineSettings
 from usbshare.sim.grbl import GrblController
 from usbshare.sim.receive import RX_BUFFER_BYTES
 from usbshare.sim.settings import SETTINGS
-from usbshare.sim.status import State
+from usbshare.sim.status_codes import State
 from usbshare.sim.uart import Uart
 
 LINE = LineSettings(baud=115200)

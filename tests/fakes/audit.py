@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from usbshare.audit.files import LogFiles
-from usbshare.audit.writer import Appender
+from usbshare.audit.rotating_writer import Appender
 
 
 class FakeAudit:

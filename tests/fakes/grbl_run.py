@@ -10,7 +10,7 @@ from usbshare.line.settings import LineSettings
 from usbshare.sim.grbl import GrblController
 from usbshare.sim.receive import RX_BUFFER_BYTES
 from usbshare.sim.record import Record
-from usbshare.sim.status import State
+from usbshare.sim.status_codes import State
 from usbshare.sim.uart import Uart
 
 

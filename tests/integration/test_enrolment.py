@@ -37,7 +37,6 @@ from usbshare.enrolment import invitation_maker
 from usbshare.enrolment.api.listener import EnrolmentListener
 from usbshare.enrolment.api.servicer import MOST_OF_ONE as MOST_OF_ONE_WAITING
 from usbshare.enrolment.failed_attempts import MOST_OF_ONE
-from usbshare.enrolment.invitation_check import InvitationPlace, warnings
 from usbshare.enrolment.invitation_maker import (
     ANSWER_S,
     OPENING_S,
@@ -46,6 +45,7 @@ from usbshare.enrolment.invitation_maker import (
     listener_lock,
     wait_for_answer,
 )
+from usbshare.enrolment.invitation_warnings import InvitationPlace, warnings
 from usbshare.rpc.channel import Target, open_channel
 from usbshare.rpc.tls import ClientBundle
 from usbshare.trust import certificates, invitations

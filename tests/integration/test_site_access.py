@@ -26,7 +26,7 @@ from usbshare.authorization.second_factor import SecondFactors
 from usbshare.base.errors import UsbshareError
 from usbshare.base.service_settings import TlsTable
 from usbshare.bridge.enrolment.certificate_request import enrol, require_place
-from usbshare.enrolment import administration, invitation_check, invitation_maker
+from usbshare.enrolment import administration, invitation_maker, invitation_warnings
 from usbshare.enrolment.api import administration_messages
 from usbshare.enrolment.api.access_servicer import CHANGES_A_MINUTE
 from usbshare.enrolment.invitation_maker import Answer, uncertified, wait_for_answer
@@ -423,7 +423,7 @@ async def test_an_invitation_arrives_though_nobody_can_check_whether_it_can_be_u
         finally:
             certificate.write_bytes(intact)
 
-    monkeypatch.setattr(invitation_check, "uncertified", damaged)
+    monkeypatch.setattr(invitation_warnings, "uncertified", damaged)
     made = await invite(host, "boss", "laptop", "viewer")
     assert [text.split(":")[0] for text in made.warnings if OPENING not in text] == [
         "cannot check whether the invitation can be used"

@@ -10,7 +10,7 @@ from usbshare.analysis.supply import Supply
 from usbshare.analysis.untimed_machine import UntimedMachine
 from usbshare.sim.planner import Move, Vector
 from usbshare.sim.receive import clean_line
-from usbshare.sim.status import Status
+from usbshare.sim.status_codes import Status
 
 
 class Engraved:

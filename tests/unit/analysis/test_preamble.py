@@ -14,7 +14,7 @@ from usbshare.analysis.untimed_machine import UntimedMachine
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.sim.planner import Move, Vector
 from usbshare.sim.receive import clean_line
-from usbshare.sim.status import Status
+from usbshare.sim.status_codes import Status
 
 # What an interrupted job may leave in force, if nobody resets the machine.
 LEFT_OVER = ("G20 G91 G93 G18 G55", "M3 S900", "M8", "T3")

@@ -13,7 +13,7 @@ from usbshare.audit import live
 from usbshare.audit.files import LogFiles
 from usbshare.audit.live import LiveLogs
 from usbshare.audit.reader import Selection
-from usbshare.audit.writer import Appender
+from usbshare.audit.rotating_writer import Appender
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -22,13 +22,13 @@ from fakes.audit import written_log
 from fakes.clock import FakeClock
 from fakes.waiting import until
 from usbshare.audit import log as log_module
-from usbshare.audit import writer as audit_writer
+from usbshare.audit import rotating_writer as audit_writer
 from usbshare.audit.files import LogFiles, snapshot
 from usbshare.audit.head import read_head
 from usbshare.audit.log import AuditLog
 from usbshare.audit.recorder import NullAudit
+from usbshare.audit.rotating_writer import Appender
 from usbshare.audit.verification import Verdict, verify_log
-from usbshare.audit.writer import Appender
 
 NAME = "serial-svc"
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from usbshare.audit.files import LogFiles
 from usbshare.audit.head import read_head
 from usbshare.audit.reader import Follower
-from usbshare.audit.writer import Appender
+from usbshare.audit.rotating_writer import Appender
 from usbshare.base.errors import ConfigError
 from usbshare.base.paths import HOME_VARIABLE
 from usbshare.service.commands.audit import audit_commands

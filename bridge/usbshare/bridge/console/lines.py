@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from usbshare.sim.status import Status
+from usbshare.sim.status_codes import Status
 from usbshare.sim.status_texts import status_text
 
 _ERROR = re.compile(r"error:(\d{1,3})")

@@ -14,8 +14,8 @@ from typing import Self
 
 from usbshare.audit.files import LogFiles
 from usbshare.audit.log_registry import FIELD, tips_of_others
+from usbshare.audit.rotating_writer import Appender
 from usbshare.audit.throttle import BYTES_A_DAY, AuditThrottle
-from usbshare.audit.writer import Appender
 from usbshare.base.backlog import Backlog
 from usbshare.base.paths import state_folder
 

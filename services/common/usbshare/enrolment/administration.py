@@ -27,13 +27,13 @@ from usbshare.base.errors import (
 from usbshare.base.file_lock import file_lock
 from usbshare.base.usual_ports import ENROLMENT_PORT
 from usbshare.enrolment.identity_report import Entry, roll_call
-from usbshare.enrolment.invitation_check import InvitationPlace, warnings
 from usbshare.enrolment.invitation_maker import (
     authority,
     checked_addresses,
     invite,
     own_addresses,
 )
+from usbshare.enrolment.invitation_warnings import InvitationPlace, warnings
 from usbshare.enrolment.membership import as_member, require_usable_name, rights_in_words, role_of
 from usbshare.enrolment.revocation import ShutOut, shut_out
 from usbshare.rpc.identity import Identity

@@ -34,7 +34,7 @@ from usbshare.base.threads import OwnThread, in_thread
 from usbshare.base.version import usbshare_version
 from usbshare.enrolment.administration import SiteAdministration
 from usbshare.enrolment.api.access_servicer import SiteAccessServicer, SiteOfService
-from usbshare.enrolment.invitation_check import InvitationPlace
+from usbshare.enrolment.invitation_warnings import InvitationPlace
 from usbshare.enrolment.last_seen import Seen
 from usbshare.enrolment.listener_options import ListenerOptions
 from usbshare.enrolment.listener_process import ListenerProcess

@@ -20,7 +20,7 @@ from usbshare.analysis.zero_words import ZeroWords
 from usbshare.base.errors import InvalidArgumentError
 from usbshare.sim.modal import ORIGIN, Spindle
 from usbshare.sim.receive import LINE_CHARACTERS, clean_line
-from usbshare.sim.status import Status
+from usbshare.sim.status_codes import Status
 from usbshare.sim.status_texts import status_text
 
 MAX_BYTES = 1_000_000_000

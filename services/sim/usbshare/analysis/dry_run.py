@@ -5,7 +5,7 @@ from __future__ import annotations
 from usbshare.analysis.supply import Supply
 from usbshare.analysis.untimed_machine import UntimedMachine
 from usbshare.sim.program import Answer, Program, Work
-from usbshare.sim.status import State, Status
+from usbshare.sim.status_codes import State, Status
 from usbshare.sim.system_commands import SystemCommands
 
 

@@ -6,7 +6,7 @@ from usbshare.analysis.dry_run import DryRun
 from usbshare.analysis.jumping_machine import JumpingMachine
 from usbshare.sim.modal import ParserState
 from usbshare.sim.planner import Move, Vector
-from usbshare.sim.status import State, Status
+from usbshare.sim.status_codes import State, Status
 
 _HOMING = {22: 1.0}
 

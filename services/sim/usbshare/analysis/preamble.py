@@ -13,7 +13,7 @@ from usbshare.base.errors import InvalidArgumentError
 from usbshare.sim.modal import ORIGIN, Flow, MotionMode
 from usbshare.sim.planner import Vector
 from usbshare.sim.receive import clean_line
-from usbshare.sim.status import GcodeError, State, Status
+from usbshare.sim.status_codes import GcodeError, State, Status
 from usbshare.sim.status_texts import status_text
 from usbshare.sim.words import AxisCommand, Line, parse_words
 

@@ -12,7 +12,7 @@ from usbshare.sim.modal import ORIGIN
 from usbshare.sim.motion import Drive, travel_time
 from usbshare.sim.planner import Move, Vector
 from usbshare.sim.record import Record
-from usbshare.sim.status import State
+from usbshare.sim.status_codes import State
 
 # Called with the start of a move, and the move, once the planner has taken it.
 MoveListener = Callable[[Vector, Move], None]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from usbshare.sim.planner import Vector
-from usbshare.sim.status import GcodeError, Status
+from usbshare.sim.status_codes import GcodeError, Status
 
 # Axis numbers of a plane (G17, G18, G19): first, second and the one across.
 # GRBL counts them in 16 bits.

@@ -11,7 +11,7 @@ from usbshare.sim.program import Condition, CriticalAlarmError, Program, Work
 from usbshare.sim.realtime import Realtime
 from usbshare.sim.receive import LineReader, ReceiveBuffer, split_realtime
 from usbshare.sim.record import Record
-from usbshare.sim.status import Alarm, State, Status
+from usbshare.sim.status_codes import Alarm, State, Status
 from usbshare.sim.system_commands import SystemCommands
 
 _ALARM_DELAY_S = 0.5

@@ -10,7 +10,7 @@ from usbshare.sim.motion import Drive, Motion
 from usbshare.sim.planner import Block, Move, Planner, Vector
 from usbshare.sim.record import Record, Segment
 from usbshare.sim.settings import Settings
-from usbshare.sim.status import State, Status
+from usbshare.sim.status_codes import State, Status
 
 
 class Door(Enum):

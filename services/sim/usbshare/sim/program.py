@@ -11,7 +11,7 @@ from usbshare.sim.machine import Machine
 from usbshare.sim.modal import G28, G30, ORIGIN, Flow, Modal, MotionMode, Spindle
 from usbshare.sim.planner import Move, Vector
 from usbshare.sim.resolve import Block, Resolver
-from usbshare.sim.status import Alarm, GcodeError, State, Status
+from usbshare.sim.status_codes import Alarm, GcodeError, State, Status
 from usbshare.sim.words import AxisCommand, NonModal, parse_words
 
 # The main loop sleeps until the yielded condition is true; it holds a deadline if it has one.

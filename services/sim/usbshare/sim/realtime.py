@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from usbshare.sim.machine import Door, Machine
 from usbshare.sim.modal import Spindle
-from usbshare.sim.status import State
+from usbshare.sim.status_codes import State
 
 _COOLANT_DELAY_S = 1.0
 _FEED = {0x90: None, 0x91: 10, 0x92: -10, 0x93: 1, 0x94: -1}

@@ -7,7 +7,7 @@ from usbshare.sim.modal import Flow, Spindle
 from usbshare.sim.planner import BLOCKS, Vector
 from usbshare.sim.receive import RX_BUFFER_BYTES
 from usbshare.sim.resolve import MM_PER_INCH
-from usbshare.sim.status import State
+from usbshare.sim.status_codes import State
 
 VERSION = "1.1h"
 BUILD = "20190830"

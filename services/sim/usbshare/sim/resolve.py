@@ -8,7 +8,7 @@ from typing import Any
 from usbshare.sim.arc import PLANES, Arc, centre_by_radius, check_centre
 from usbshare.sim.modal import Coordinates, Modal, MotionMode, ParserState
 from usbshare.sim.planner import Vector
-from usbshare.sim.status import GcodeError, Status
+from usbshare.sim.status_codes import GcodeError, Status
 from usbshare.sim.words import MAX_LINE_NUMBER, AxisCommand, Line, NonModal
 
 MM_PER_INCH = 25.4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from usbshare.sim.status import Status
+from usbshare.sim.status_codes import Status
 
 
 class Kind(Enum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usbshare.sim.status import Status
+from usbshare.sim.status_codes import Status
 
 _TEXTS = {
     Status.EXPECTED_COMMAND_LETTER: "a word must begin with a letter",

@@ -10,7 +10,7 @@ from usbshare.sim import reports
 from usbshare.sim.machine import Machine
 from usbshare.sim.planner import Vector
 from usbshare.sim.program import Answer, CriticalAlarmError, Program, Work
-from usbshare.sim.status import Alarm, State, Status
+from usbshare.sim.status_codes import Alarm, State, Status
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 _SETTING = re.compile(rf"({_NUMBER})(=?)({_NUMBER})?(.*)")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from usbshare.sim.modal import Flow, MotionMode, Spindle
-from usbshare.sim.status import GcodeError, Status
+from usbshare.sim.status_codes import GcodeError, Status
 
 _WORD = re.compile(r"([A-Z])([+-]?(?:\d+\.?\d*|\.\d+))")
 _VALUE_LETTERS = frozenset("FIJKLNPRSTXYZ")

@@ -5,7 +5,7 @@ import re
 from usbshare.bridge.demo.engraving import engraving_lines
 from usbshare.line.settings import LineSettings
 from usbshare.sim.grbl import GrblController
-from usbshare.sim.status import State
+from usbshare.sim.status_codes import State
 from usbshare.sim.uart import Uart
 
 BED_MM = 400

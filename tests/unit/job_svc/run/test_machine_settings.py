@@ -17,7 +17,7 @@ from usbshare.job_svc.run.machine_settings import MachineSettings
 from usbshare.line.machine_report import MachineReport
 from usbshare.sim.modal import Modal
 from usbshare.sim.receive import clean_line
-from usbshare.sim.status import Status
+from usbshare.sim.status_codes import Status
 
 
 class Asked:

@@ -32,7 +32,7 @@ from usbshare.enrolment.administration import (
     SiteAdministration,
 )
 from usbshare.enrolment.api import administration_messages as pack
-from usbshare.enrolment.invitation_check import InvitationPlace
+from usbshare.enrolment.invitation_warnings import InvitationPlace
 from usbshare.rpc.identity import Identity
 from usbshare.rpc.wire_time import seconds_of
 

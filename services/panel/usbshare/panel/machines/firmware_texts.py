@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from usbshare.line.alarm_texts import alarm_meaning, explained_alarm
-from usbshare.sim.status import Status
+from usbshare.sim.status_codes import Status
 from usbshare.sim.status_texts import status_text
 
 _ERROR = re.compile(r"error:(\d{1,3})$")
