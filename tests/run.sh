@@ -18,5 +18,5 @@ if [ "$status" = 1 ]; then
   "$python" -m pytest --last-failed --last-failed-no-failures none -m "$fast and not quiet" || status=$?
 fi
 [ "$status" = 0 ] || exit "$status"
-# They wait: all at once, in as many workers as there are, which read their files only.
+# They wait: all five at once, each in a worker of its own, which reads their files only.
 exec "$python" -m pytest -n 5 --dist load -m "$fast and quiet" $(grep -rl 'mark\.quiet' tests --include='*.py')
