@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PROTO_VENV := .venv-proto
 NAME ?=
 # Tests wait, but each worker that collects them computes for ten seconds.
-WORKERS ?= 10
+WORKERS ?= 8
 MINUTES ?= 10
 PIP := -m pip install --disable-pip-version-check --no-input --progress-bar off
 
@@ -54,7 +54,7 @@ run-services: $(VENV)/.runtime ## Start the services of this host
 demo: $(VENV)/.runtime ## Stream an engraving to a simulated laser through a virtual COM port
 	@exec $(BIN)/python -m usbshare.bridge.demo.cli
 
-test: $(VENV)/.dev ## Run every fast test, ten at a time: WORKERS=10
+test: $(VENV)/.dev ## Run every fast test, eight at a time: WORKERS=8
 	@sh tests/run.sh $(BIN)/python $(WORKERS)
 
 test-slow: $(VENV)/.dev ## Run the tests that take minutes
