@@ -9,14 +9,19 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_POLL_S = 0.002
+# A look at a record that grows costs more the longer one waits: it is repeated more seldom.
+_POLL_S, _RAREST_POLL_S = 0.002, 0.05
+_POLL_PART = 0.05  # of the time that has passed
 
 
 async def until(condition: Callable[[], object], timeout_s: float = 60) -> None:
     """Return when the condition holds; raises TimeoutError."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110  # what is waited for has no event
-            await asyncio.sleep(_POLL_S)
+            passed = loop.time() - begun
+            await asyncio.sleep(min(max(_POLL_S, passed * _POLL_PART), _RAREST_POLL_S))
 
 
 @asynccontextmanager

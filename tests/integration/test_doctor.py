@@ -156,7 +156,14 @@ def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
 
 async def test_a_healthy_host_passes_every_check(host: Host) -> None:
     found = await judged_at(host.target, host.site.client_bundle)
+    timed = [found.pop(name) for name in ("multicast", "round trip", "job rate")]
     assert {each.verdict for each in found.values()} == {Verdict.OK}, found
+    # A computer that is busy with other tests may be slow.
+    assert {each.verdict for each in timed} <= {Verdict.OK, Verdict.WARNING}, timed
+
+
+async def test_the_checks_come_in_their_order(host: Host) -> None:
+    found = await judged_at(host.target, host.site.client_bundle)
     assert list(found) == [
         "configuration",
         "client certificate",
