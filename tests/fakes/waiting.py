@@ -19,7 +19,7 @@ async def until(condition: Callable[[], object], timeout_s: float = 60) -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110  # what is waited for has no event
+        while not condition():  # what is waited for has no event
             passed = loop.time() - begun
             await asyncio.sleep(min(max(_POLL_S, passed * _POLL_PART), _RAREST_POLL_S))
 
