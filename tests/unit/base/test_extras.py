@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import tomllib
+from contextlib import suppress
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -130,3 +132,12 @@ def test_of_all_services_only_those_run_whose_extra_is_there(
             "job-svc",
         ]
     assert "camera-svc is left out: no_such_module of usbshare[camera] is not" in caplog.text
+
+
+@pytest.mark.parametrize("ends_with", [None, ValueError("why not")])
+def test_garbage_is_looked_for_again_once_all_is_imported(ends_with: Exception | None) -> None:
+    with suppress(ValueError), importing("camera-svc"):
+        assert not gc.isenabled()
+        if ends_with is not None:
+            raise ends_with
+    assert gc.isenabled()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -84,7 +85,11 @@ def require_extra(program: str) -> None:
 
 @contextmanager
 def importing(program: str) -> Iterator[None]:
-    """End the process with one line where a library, of the system too, cannot be imported."""
+    """End the process with one line where a library, of the system too, cannot be imported.
+
+    Until then no garbage is looked for: imports leave none, and to look is a tenth of their time.
+    """
+    gc.disable()
     try:
         yield
     except ImportError as error:
@@ -92,6 +97,8 @@ def importing(program: str) -> Iterator[None]:
             raise
         again = what_installs(PROGRAMS[program])
         sys.exit(f"{program}: {error}: install that system library; if it is not one, {again}")
+    finally:
+        gc.enable()
 
 
 def command_for(extra: str, prefix: Path, origin: Mapping[str, Any], *, has_pip: bool) -> str:
