@@ -72,6 +72,17 @@ def _needed(name: str, extra: str, seen: set[str]) -> Iterator[Distribution]:
 def _link(found: Distribution, packages: Path) -> None:
     tops = {file.parts[0] for file in found.files or [] if file.parts[0] != ".."}
     for top in tops:
-        target = packages / top
+        source, target = Path(str(found.locate_file(top))).resolve(), packages / top
         if not target.exists():
-            target.symlink_to(Path(str(found.locate_file(top))).resolve())
+            target.symlink_to(source)
+            if source.is_dir() and sys.pycache_prefix:
+                _share_bytecode(source, target, sys.pycache_prefix)
+
+
+def _share_bytecode(source: Path, target: Path, prefix: str) -> None:
+    """Compile once what has two names."""
+    ours, theirs = Path(f"{prefix}{source}"), Path(f"{prefix}{target}")
+    for folder in (ours, theirs.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not theirs.is_symlink():
+        theirs.symlink_to(ours)
