@@ -119,7 +119,7 @@ def test_bytes_for_an_idle_machine_written_during_a_cut_wait_for_a_person(
         until(lambda: events(used.bridge, "status")[-1]["condition"], "the status line tells")
         assert "12 bytes wait" in events(used.bridge, "held")[-1]["text"]
         os.write(program, RESUME)
-        until(lambda: b"G1 X10" in used.machine.received(), "it goes on")
+        until(lambda: used.machine.has(b"G1 X10"), "it goes on")
         until(lambda: events(used.bridge, "released"), "that it goes on is told")
 
 
@@ -143,7 +143,7 @@ def test_a_resume_of_what_waits_is_confirmed_though_there_are_no_bytes_for_the_m
         code, output = run(resume, tmp_path)
         assert code == 0, output
         assert "what was held continues" in output
-        until(lambda: b"G1 X10" in used.machine.received(), "it goes on")
+        until(lambda: used.machine.has(b"G1 X10"), "it goes on")
 
 
 def test_a_finished_program_needs_no_person_after_an_interruption(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_finished_program_needs_no_person_after_an_interruption(tmp_path: Path
             used.proxy.heal()
             until(lambda: events(used.bridge, "resumed"), "the session is taken up again")
         os.write(program, b"G0 X2\n")
-        until(lambda: b"G0 X2" in used.machine.received(), "it is carried out")
+        until(lambda: used.machine.has(b"G0 X2"), "it is carried out")
         assert DOOR not in used.machine.received()
         assert not events(used.bridge, "held")
 
@@ -184,7 +184,7 @@ def no_dead_job_runs(used: Rig, vcom: Path, bridge: Process, before: int) -> Non
     assert b"G1" not in since
     assert not burning(used.machine)
     os.write(program, RESET + b"G0 X2\n")
-    until(lambda: b"G0 X2" in used.machine.received()[before:], "a reset begins anew")
+    until(lambda: used.machine.has(b"G0 X2", before), "a reset begins anew")
 
 
 def test_a_new_bridges_resume_does_not_run_the_job_of_a_dead_one(tmp_path: Path) -> None:
@@ -261,8 +261,8 @@ def test_a_program_over_tcp_that_comes_again_is_refused_until_a_person_rearms(
                 program.sendall(RESUME + b"G1 X8 F60\n")
                 until(lambda: events(bridge, "refused"), "it is refused")
                 until(lambda: RESET in machine.received(), "the machine is reset")
-                assert b"G1 X8" not in machine.received()
-                assert b"G1 X9" not in machine.received()
+                assert not machine.has(b"G1 X8")
+                assert not machine.has(b"G1 X9")
                 assert run(["bridge", "stop", "--rearm", "--target", target], tmp_path)[0] == 0
                 program.sendall(b"G0 X7\n")
-                until(lambda: b"G0 X7" in machine.received(), "a person has re-armed")
+                until(lambda: machine.has(b"G0 X7"), "a person has re-armed")

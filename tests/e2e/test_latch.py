@@ -55,7 +55,7 @@ def refuses_programs(home: Path, machine: Machine, target: str) -> bool:
     with program(home, target) as (bridge, port):
         os.write(port, b"G1 X10 F1000\n")
         until(lambda: '"refused"' in bridge.output, "the program's bytes are refused")
-    return b"G1 X10" not in machine.received()[len(before) :]
+    return not machine.has(b"G1 X10", len(before))
 
 
 def refuses_buffered_lines(home: Path, machine: Machine, target: str) -> bool:

@@ -64,6 +64,10 @@ class Machine:
         self.entries()
         return bytes(self._received)
 
+    def has(self, data: bytes, since: int = 0) -> bool:
+        """Return whether those bytes came, from an offset on; a service may ask between them."""
+        return data in self.received()[since:].replace(b"?", b"")
+
     def arrivals(self, byte: bytes) -> list[float]:
         """Return when each of those bytes came."""
         self.entries()

@@ -141,7 +141,7 @@ async def test_a_frame_comes_as_it_is_and_is_acknowledged_when_the_page_is_done_
         assert frame.age_ms >= 4
         await page.say(ping=1)  # what came before is read
         assert (await page.text_after("pong"))["id"] == 1
-        assert it.viewer.acknowledged == [0]
+        await until(lambda: it.viewer.acknowledged == [0])
         await page.say(acknowledge=7)
         await until(lambda: it.viewer.acknowledged == [0, 7])
 
