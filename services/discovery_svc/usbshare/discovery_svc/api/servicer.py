@@ -20,6 +20,7 @@ from usbshare.discovery_svc.api.convert import InstanceWriter
 from usbshare.discovery_svc.registrations import Lease, Registrations, require_own_host
 from usbshare.hosts import watch as watching
 from usbshare.hosts.finder import Finder
+from usbshare.rpc.first_message import begin_answers
 from usbshare.rpc.identity import Identity
 
 SERVICE_NAME = "usbshare.discovery.v1.DiscoveryService"
@@ -70,6 +71,7 @@ class DiscoveryServicer(DiscoveryServiceServicer):
         first = await context.read()
         if first is grpc.aio.EOF:
             return
+        await begin_answers(context)
         if self._watches >= MOST_WATCHES:
             raise LimitError(f"{MOST_WATCHES} clients are already watching")
         self._watches += 1
@@ -88,6 +90,7 @@ class DiscoveryServicer(DiscoveryServiceServicer):
         first = await _read_within(context, FIRST_REQUEST_TIMEOUT_S, "no registration arrived")
         if first is grpc.aio.EOF:
             return
+        await begin_answers(context)
         offer, ttl_s = convert.offer_of(first), convert.ttl_s(first)
         lease = self._registrations.take(identity.name, offer, ttl_s)
         self._note("announced", identity, lease)
